@@ -1,1 +1,17 @@
-//! Placeholder.
+//! What Weir knows and decides, and nothing of how it is done.
+//!
+//! *An event comes in, a pure function decides, an action goes out.* This crate is the middle part.
+//! It has no clock, socket, thread, file or environment: `now` is an argument ([`time::Moment`]), state
+//! machines return actions and deadlines, and the crates around it (`weir-wasm`, `weir-proxy`,
+//! `weir-probe`, `weir`) carry them out. That is why everything here is tested in microseconds and why
+//! an incident can be replayed. `clippy.toml` beside the manifest refuses the calls that would break this.
+//!
+//! | module | decides |
+//! |---|---|
+//! | [`model`] | what a server is: state, weight, load |
+//! | [`schedule`] | which server a request goes to, given a plan or a policy |
+//! | [`time`] | what a moment is |
+
+pub mod model;
+pub mod schedule;
+pub mod time;
