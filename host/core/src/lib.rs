@@ -9,9 +9,11 @@
 //! | module | decides |
 //! |---|---|
 //! | [`model`] | what a server is: state, weight, load |
+//! | [`pool`] | who is in a pool, and when its plan is void |
 //! | [`schedule`] | which server a request goes to, given a plan or a policy |
 //! | [`time`] | what a moment is |
 
 pub mod model;
+pub mod pool;
 pub mod schedule;
 pub mod time;
