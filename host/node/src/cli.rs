@@ -1,0 +1,140 @@
+//! The command line: what can be asked of `weir`. Nothing is done here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Where the fleet file lies unless `--fleet` says otherwise.
+pub const DEFAULT_FLEET: &str = "/etc/weir/fleet.toml";
+
+/// Where a running node listens for commands unless `--socket` says otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/weir/admin.sock";
+
+/// One binary for every node of a load balancer, its policies WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run this node until SIGTERM; SIGHUP applies a changed fleet file
+    Run(RunArgs),
+    /// Check a fleet file and bind nothing; exit code 64 if it has faults
+    Check {
+        /// The fleet file
+        file: PathBuf,
+        /// Check it as this node as well
+        #[arg(long)]
+        node: Option<String>,
+    },
+    /// What the running node is doing
+    Status {
+        #[command(flatten)]
+        admin: AdminArgs,
+        /// For machines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Plugins: what is loaded, and what would happen to a file
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+    /// Have the running node read its fleet file and plugin directory now
+    Reload {
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Give a server no new requests; those it has go on
+    Drain(ServerArgs),
+    /// Take a server out: no requests, no checks
+    Maint(ServerArgs),
+    /// Undo `drain` and `maint` (not what its agent or its checks say)
+    Ready(ServerArgs),
+    /// Weigh a server otherwise than the fleet file does, until `weight POOL/SERVER default`
+    Weight {
+        #[command(flatten)]
+        server: ServerArgs,
+        /// 0 to 256, or `default`
+        weight: String,
+    },
+    /// Print the reference of the fleet file, or its JSON schema for editors
+    Reference {
+        #[arg(value_enum, default_value_t = Reference::Fleet)]
+        what: Reference,
+    },
+    /// Print shell completions
+    Completions {
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Compile one plugin from standard input to standard output, within limits; `weir run` starts this
+    #[command(hide = true)]
+    CompilePlugin,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The fleet file
+    #[arg(long, env = "WEIR_FLEET", default_value = DEFAULT_FLEET)]
+    pub fleet: PathBuf,
+    /// Which node of the fleet this is; the host name by default
+    #[arg(long, env = "WEIR_NODE")]
+    pub node: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct AdminArgs {
+    /// Admin socket of the running node
+    #[arg(long, env = "WEIR_SOCKET", default_value = DEFAULT_SOCKET)]
+    pub socket: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct ServerArgs {
+    /// Which server, as POOL/SERVER
+    pub server: String,
+    #[command(flatten)]
+    pub admin: AdminArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PluginCommand {
+    /// What each plugin of the running node is and does
+    List {
+        #[command(flatten)]
+        admin: AdminArgs,
+        /// For machines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Load a file as `weir run` would, try it with made-up servers, say what it is
+    Check {
+        /// A component, or a core module for wasm32-unknown-unknown
+        file: PathBuf,
+        /// Its configuration
+        #[arg(long, default_value = "")]
+        config: String,
+        /// For machines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Load a quarantined plugin once more
+    Retry {
+        /// Its name in the fleet file
+        name: String,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Reference {
+    /// Every field of the fleet file, as Markdown
+    Fleet,
+    /// JSON schema of the fleet file
+    Schema,
+    /// A complete, commented example
+    Example,
+}

@@ -1,0 +1,117 @@
+//! What operators have said of servers (`weir drain`, `maint`, `weight`), kept over a restart.
+//!
+//! One small JSON file under the state directory, written whole to another name and renamed, so that a
+//! crash leaves the old or the new one. A file that cannot be read is set aside and reported; it never stops a node.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+/// The words of one server's operator.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Said {
+    /// `drain` or `maint`; absent is `ready`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin: Option<Admin>,
+    /// A weight instead of the fleet file's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u16>,
+}
+
+/// An operator's word on whether a server takes work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Admin {
+    /// No new requests.
+    Drain,
+    /// Nothing at all.
+    Maint,
+}
+
+/// All of them, by `POOL/SERVER`, and where they are kept.
+#[derive(Debug)]
+pub struct OperatorStates {
+    path: PathBuf,
+    said: BTreeMap<String, Said>,
+}
+
+impl OperatorStates {
+    /// Reads `operator.json` of this directory; empty where there is none.
+    pub fn load(state_dir: &Path) -> Self {
+        let path = state_dir.join("operator.json");
+        let said = match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|e| {
+                let aside = path.with_extension("json.unreadable");
+                let kept = fs::rename(&path, &aside);
+                tracing::error!(file = %path.display(), error = %e, set_aside = kept.is_ok(),
+                    "operator states cannot be read; every server starts as the fleet file says");
+                BTreeMap::new()
+            }),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
+            Err(e) => {
+                tracing::error!(file = %path.display(), error = %e, "operator states cannot be read");
+                BTreeMap::new()
+            }
+        };
+        Self { path, said }
+    }
+
+    /// What was said of this server.
+    pub fn get(&self, pool: &str, server: &str) -> Said {
+        self.said.get(&key(pool, server)).cloned().unwrap_or_default()
+    }
+
+    /// Takes down what was said and writes the file. An error leaves the old file and the new words in force.
+    pub fn set(&mut self, pool: &str, server: &str, said: Said) -> anyhow::Result<()> {
+        if said == Said::default() {
+            self.said.remove(&key(pool, server));
+        } else {
+            self.said.insert(key(pool, server), said);
+        }
+        self.write().with_context(|| format!("done, but not kept for a restart: {}", self.path.display()))
+    }
+
+    fn write(&self) -> anyhow::Result<()> {
+        let next = self.path.with_extension("json.next");
+        let mut file =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next)?;
+        file.write_all(&serde_json::to_vec_pretty(&self.said)?)?;
+        file.sync_all()?;
+        fs::rename(&next, &self.path)?;
+        Ok(())
+    }
+}
+
+fn key(pool: &str, server: &str) -> String {
+    format!("{pool}/{server}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_said_is_there_after_a_restart_and_ready_removes_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut states = OperatorStates::load(dir.path());
+        let drained = Said { admin: Some(Admin::Drain), weight: Some(3) };
+        states.set("web", "a", drained.clone()).unwrap();
+        assert_eq!(OperatorStates::load(dir.path()).get("web", "a"), drained);
+        states.set("web", "a", Said::default()).unwrap();
+        assert_eq!(OperatorStates::load(dir.path()).said.len(), 0);
+    }
+
+    #[test]
+    fn an_unreadable_file_is_set_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("operator.json"), "{").unwrap();
+        assert_eq!(OperatorStates::load(dir.path()).get("web", "a"), Said::default());
+        assert!(dir.path().join("operator.json.unreadable").exists());
+    }
+}
