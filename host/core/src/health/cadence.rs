@@ -1,0 +1,102 @@
+//! When the next check is due. Times are spread so that no two servers, and no two nodes, check together for long:
+//! the first round within a tenth of the interval (a node that starts wants to know), the second over a
+//! whole interval, the rest a tenth early or late. All from a seed and a counter: a replay gives the same times.
+
+use std::time::Duration;
+
+use crate::time::Moment;
+
+/// The clock of one kind of check of one server.
+#[derive(Debug, Clone)]
+pub(super) struct Cadence {
+    seed: u64,
+    /// Checks started so far.
+    rounds: u64,
+    phase: Phase,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Phase {
+    Waiting(Moment),
+    UnderWay(Moment),
+    Paused,
+}
+
+impl Cadence {
+    pub(super) fn new(seed: u64, interval: Duration, now: Moment) -> Self {
+        let first = now.after(part(interval / 10, noise(seed, 0)));
+        Self { seed, rounds: 0, phase: Phase::Waiting(first) }
+    }
+
+    /// When something is to be started; `None` while a check is under way or paused.
+    pub(super) fn deadline(&self) -> Option<Moment> {
+        match self.phase {
+            Phase::Waiting(at) => Some(at),
+            Phase::UnderWay(_) | Phase::Paused => None,
+        }
+    }
+
+    /// Whether a check is to be started now; if so it is under way from here on.
+    pub(super) fn start(&mut self, now: Moment) -> bool {
+        let due = matches!(self.phase, Phase::Waiting(at) if at <= now);
+        if due {
+            self.rounds += 1;
+            self.phase = Phase::UnderWay(now);
+        }
+        due
+    }
+
+    /// The check that was under way has ended. False where none was: the result is of a check that no longer counts.
+    pub(super) fn end(&mut self, interval: Duration, now: Moment) -> bool {
+        let Phase::UnderWay(started) = self.phase else { return false };
+        let random = noise(self.seed, self.rounds);
+        let wait = match self.rounds {
+            1 => interval / 2 + part(interval, random),
+            _ => interval - interval / 10 + part(interval / 5, random),
+        };
+        self.phase = Phase::Waiting(started.after(wait).max(now));
+        true
+    }
+
+    /// Whether a check is under way.
+    pub(super) fn is_under_way(&self) -> bool {
+        matches!(self.phase, Phase::UnderWay(_))
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        matches!(self.phase, Phase::Paused)
+    }
+
+    /// No check until [`Cadence::resume`]; the result of one under way no longer counts.
+    pub(super) fn pause(&mut self) {
+        self.phase = Phase::Paused;
+    }
+
+    /// Ends a pause with a check at once.
+    pub(super) fn resume(&mut self, now: Moment) {
+        if matches!(self.phase, Phase::Paused) {
+            self.phase = Phase::Waiting(now);
+        }
+    }
+
+    /// Another interval: what was planned further away than that comes sooner.
+    pub(super) fn retime(&mut self, interval: Duration, now: Moment) {
+        if let Phase::Waiting(at) = self.phase {
+            self.phase = Phase::Waiting(at.min(now.after(part(interval, noise(self.seed, self.rounds)))));
+        }
+    }
+}
+
+/// splitmix64: a permutation of 64 bits in which every input bit reaches every output bit.
+fn noise(seed: u64, round: u64) -> u64 {
+    let mut z = seed.wrapping_add(round.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// Between nothing and all of `whole`.
+fn part(whole: Duration, random: u64) -> Duration {
+    let micros = (whole.as_micros().min(u128::from(u64::MAX)) * u128::from(random)) >> 64;
+    Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+}

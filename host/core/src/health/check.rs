@@ -1,0 +1,119 @@
+//! Rise and fall: how many results in a row it takes to believe a check.
+//!
+//! ```text
+//!                 passed                     fall failed in a row
+//!   ┌─────────┐ ─────────▶ ┌────┐ ──────────────────────────────▶ ┌──────┐
+//!   │ unknown │            │ up │                                 │ down │
+//!   └─────────┘ ─────────┐ └────┘ ◀────────────────────────────── └──────┘
+//!                 failed │          rise passed in a row              ▲
+//!                        └────────────────────────────────────────────┘
+//! ```
+//!
+//! A server starts *unknown, treated as down*, and its first result decides alone. HAProxy starts a server as up
+//! instead: after a restart its clients find out which servers are dead. Weir would rather wait for one round
+//! trip (the first round is over within a tenth of an interval and a timeout) than send requests where nobody looked; and
+//! it does not ask `rise` times for a first opinion, because there is no earlier one that a glitch could upset.
+
+use serde::{Deserialize, Serialize};
+
+use super::cadence::Cadence;
+use super::spec::CheckTiming;
+use crate::time::Moment;
+
+/// What the checks of a server say, all in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckHealth {
+    /// No check has ended yet. Treated as down.
+    Unknown,
+    /// The last `rise` checks passed, and no `fall` failed in a row since.
+    Up,
+    /// The last `fall` checks failed, and no `rise` passed in a row since.
+    Down,
+}
+
+/// The checks of one server.
+#[derive(Debug, Clone)]
+pub(super) struct Check {
+    timing: CheckTiming,
+    pub(super) cadence: Cadence,
+    health: CheckHealth,
+    /// Results in a row that contradict `health`; less than `rise` or `fall`.
+    against: u32,
+    /// Why the last failed check failed.
+    failure: String,
+}
+
+impl Check {
+    pub(super) fn new(timing: CheckTiming, seed: u64, now: Moment) -> Self {
+        let cadence = Cadence::new(seed, timing.interval, now);
+        Self { timing, cadence, health: CheckHealth::Unknown, against: 0, failure: String::new() }
+    }
+
+    pub(super) fn health(&self) -> CheckHealth {
+        self.health
+    }
+
+    pub(super) fn failure(&self) -> &str {
+        &self.failure
+    }
+
+    /// What an operator should know beside the state: how far the next one is.
+    pub(super) fn note(&self) -> Option<String> {
+        match (self.health, self.against) {
+            (_, 0) | (CheckHealth::Unknown, _) => None,
+            (CheckHealth::Up, n) => {
+                Some(format!("{n} of {} failed checks: {}", self.timing.fall, self.failure))
+            }
+            (CheckHealth::Down, n) => Some(format!("{n} of {} passed checks", self.timing.rise)),
+        }
+    }
+
+    /// A check has ended, with why it failed. Ignored where none was under way.
+    pub(super) fn ended(&mut self, result: Result<(), String>, now: Moment) {
+        if !self.cadence.is_under_way() {
+            return;
+        }
+        let (says, needed) = match &result {
+            Ok(()) => (CheckHealth::Up, self.timing.rise),
+            Err(_) => (CheckHealth::Down, self.timing.fall),
+        };
+        if let Err(failure) = result {
+            self.failure = failure;
+        }
+        if self.health == says {
+            self.against = 0;
+        } else {
+            self.against = self.against.saturating_add(1);
+            if self.health == CheckHealth::Unknown || self.against >= needed {
+                self.health = says;
+                self.against = 0;
+            }
+        }
+        self.cadence.end(self.interval(), now);
+    }
+
+    pub(super) fn pause(&mut self) {
+        self.cadence.pause();
+    }
+
+    /// After a pause nothing is known any more, and a check is due at once.
+    pub(super) fn resume(&mut self, now: Moment) {
+        self.health = CheckHealth::Unknown;
+        self.against = 0;
+        self.cadence.resume(now);
+    }
+
+    /// Other timing, same knowledge.
+    pub(super) fn retime(&mut self, timing: CheckTiming, now: Moment) {
+        self.timing = timing;
+        self.cadence.retime(self.interval(), now);
+    }
+
+    fn interval(&self) -> std::time::Duration {
+        if self.against > 0 { self.timing.fast_interval } else { self.timing.interval }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,292 @@
+//! The machine of one server: events in, actions out, nothing done.
+
+use super::agent::{Admin, AgentReport, Weight};
+use super::cadence::Cadence;
+use super::check::{Check, CheckHealth};
+use super::slow_start::{SlowStart, scaled};
+use super::spec::HealthSpec;
+use super::status::{Bits, Cause, Operator, Status};
+use crate::model::State;
+use crate::time::Moment;
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// [`ServerHealth::deadline`] has come. Too early or too late does no harm.
+    Timer,
+    /// The check that [`Action::StartCheck`] started passed.
+    CheckPassed,
+    /// It failed, and why.
+    CheckFailed(String),
+    /// The question that [`Action::StartAgentCheck`] started was answered.
+    Agent(AgentReport),
+    /// It was not, or with a line that cannot be used, and why. Neutral: an agent that died must not take its server with it.
+    AgentFailed(String),
+    /// A plugin judged an observation. Its words set the bits that an agent's would; a pool has one or the other.
+    /// Ends the question to the agent as well, if one is under way.
+    Verdict(AgentReport),
+    /// A command.
+    Operator(OperatorCommand),
+    /// What the server stands under is in this state now; [`State::Up`] takes it back.
+    Inherited(State),
+    /// The fleet file says something else now. What is known of the server stays known; a check under way still
+    /// counts. What only a removed agent could undo is undone.
+    Retimed(HealthSpec),
+}
+
+/// What an operator can order. Each undoes only what an operator ordered before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OperatorCommand {
+    /// `weir ready`, `weir drain`, `weir maint`
+    Admin(Admin),
+    /// `weir weight`; `None` gives the weight back to agent and fleet file.
+    Weight(Option<Weight>),
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Check the server, and report with [`Event::CheckPassed`] or [`Event::CheckFailed`], whatever comes.
+    StartCheck,
+    /// Ask the agent, and report with [`Event::Agent`], [`Event::AgentFailed`] or [`Event::Verdict`].
+    StartAgentCheck,
+    /// Something that can be seen has changed. At most one for each event.
+    Changed(Box<Status>),
+}
+
+/// All that is known of one server of a pool. One per server and pool, for as long as the pool has a server of this
+/// name at this address.
+///
+/// Drive it so: perform what [`handle`](Self::handle) returns, then wait for [`deadline`](Self::deadline) or for the end of
+/// what was started, then `handle` again. While the server is in maintenance (anybody's) it is not
+/// checked, but its agent is asked, or the agent could never undo its own `maint`. Afterwards nothing is known of
+/// it: a check is due at once and its result decides alone.
+#[derive(Debug, Clone)]
+pub struct ServerHealth {
+    spec: HealthSpec,
+    seed: u64,
+    bits: Bits,
+    agent_reason: Option<String>,
+    /// What was odd about the last answer of the agent.
+    agent_note: Option<String>,
+    check: Option<Check>,
+    agent: Option<Cadence>,
+    slow_start: Option<SlowStart>,
+    /// Whether there was a first opinion; coming up before it is no coming back, and starts at full weight.
+    settled: bool,
+    status: Status,
+}
+
+/// The agent is asked at other times than the server is checked.
+const AGENT_SEED: u64 = 0x5bd1_e995_0a9e_3779;
+
+impl ServerHealth {
+    /// A server that is new to this process, with what an operator ordered in an earlier one.
+    ///
+    /// `seed` spreads the checks: make it from the names of node, pool and server, so that it differs between all of them.
+    pub fn new(spec: HealthSpec, operator: Operator, seed: u64, now: Moment) -> Self {
+        let spec = spec.bounded();
+        let mut health = Self {
+            seed,
+            bits: Bits { operator, ..Bits::default() },
+            agent_reason: None,
+            agent_note: None,
+            check: None,
+            agent: None,
+            slow_start: None,
+            settled: false,
+            status: Status {
+                state: State::Down,
+                weight: spec.weight,
+                max_in_flight: spec.max_in_flight,
+                cause: Cause::Nothing,
+                reason: String::new(),
+                note: None,
+                since: now,
+                slow_start: None,
+                bits: Bits::default(),
+            },
+            spec,
+        };
+        health.fit_checks(now);
+        health.settle(now);
+        health
+    }
+
+    /// What may be done with the server, as of the last event.
+    pub fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// What an operator ordered; to be kept over a restart.
+    pub fn operator(&self) -> Operator {
+        self.bits.operator
+    }
+
+    /// When [`Event::Timer`] is due; `None` while there is nothing to wait for but events.
+    pub fn deadline(&self) -> Option<Moment> {
+        let check = self.check.as_ref().and_then(|check| check.cadence.deadline());
+        let agent = self.agent.as_ref().and_then(Cadence::deadline);
+        let step = self.slow_start.as_ref().map(SlowStart::deadline);
+        [check, agent, step].into_iter().flatten().min()
+    }
+
+    /// Takes one event in. Whatever is due by `now` is started too, whatever the event.
+    pub fn handle(&mut self, event: Event, now: Moment) -> Vec<Action> {
+        match event {
+            Event::Timer => {}
+            Event::CheckPassed => self.check_ended(Ok(()), now),
+            Event::CheckFailed(reason) => self.check_ended(Err(reason), now),
+            Event::Agent(report) => {
+                if self.agent_ended(now) {
+                    self.take_report(report);
+                }
+            }
+            Event::AgentFailed(reason) => {
+                if self.agent_ended(now) {
+                    self.agent_note = Some(reason);
+                }
+            }
+            Event::Verdict(report) => {
+                self.agent_ended(now);
+                self.take_report(report);
+            }
+            Event::Operator(OperatorCommand::Admin(admin)) => self.bits.operator.admin = admin,
+            Event::Operator(OperatorCommand::Weight(weight)) => self.bits.operator.weight = weight,
+            Event::Inherited(state) => self.bits.inherited = state,
+            Event::Retimed(spec) => {
+                self.spec = spec.bounded();
+                self.fit_checks(now);
+            }
+        }
+
+        let mut actions = Vec::new();
+        if self.settle(now) {
+            actions.push(Action::Changed(Box::new(self.status.clone())));
+        }
+        if self.check.as_mut().is_some_and(|check| check.cadence.start(now)) {
+            actions.push(Action::StartCheck);
+        }
+        if self.agent.as_mut().is_some_and(|agent| agent.start(now)) {
+            actions.push(Action::StartAgentCheck);
+        }
+        actions
+    }
+
+    fn check_ended(&mut self, result: Result<(), String>, now: Moment) {
+        if let Some(check) = &mut self.check {
+            check.ended(result, now);
+        }
+    }
+
+    /// False where no question was under way: the answer is of an agent that no longer counts.
+    fn agent_ended(&mut self, now: Moment) -> bool {
+        let interval = self.spec.agent.unwrap_or_default().interval;
+        self.agent.as_mut().is_some_and(|agent| agent.end(interval, now))
+    }
+
+    /// Categories are independent bits, so that HAProxy's order (admin, weight, limit, health) needs no steps here:
+    /// [`Bits::state`] looks at all of them when all are set.
+    fn take_report(&mut self, report: AgentReport) {
+        if report.health.is_some() || report.admin.is_some() {
+            self.agent_reason = report.reason;
+        }
+        self.bits.agent_admin = report.admin.unwrap_or(self.bits.agent_admin);
+        self.bits.agent_weight = report.weight.or(self.bits.agent_weight);
+        self.bits.agent_max_in_flight = report.max_in_flight.or(self.bits.agent_max_in_flight);
+        self.bits.agent_health = report.health.or(self.bits.agent_health);
+        self.agent_note = report.complaint.map(|complaint| complaint.to_string());
+    }
+
+    /// Makes, changes and removes checks as the spec says.
+    fn fit_checks(&mut self, now: Moment) {
+        match (&mut self.check, self.spec.check) {
+            (Some(check), Some(timing)) => check.retime(timing, now),
+            (check, timing) => *check = timing.map(|timing| Check::new(timing, self.seed, now)),
+        }
+        match (&mut self.agent, self.spec.agent) {
+            (Some(agent), Some(timing)) => agent.retime(timing.interval, now),
+            (Some(_), None) => {
+                self.agent = None;
+                // What an agent of before said, nobody could take back.
+                let Bits { operator, inherited, check, .. } = self.bits;
+                self.bits = Bits { operator, inherited, check, ..Bits::default() };
+                self.agent_reason = None;
+                self.agent_note = None;
+            }
+            (None, timing) => {
+                self.agent = timing.map(|timing| Cadence::new(self.seed ^ AGENT_SEED, timing.interval, now));
+            }
+        }
+    }
+
+    /// Brings everything that follows from the bits up to date. True where something that can be seen changed.
+    fn settle(&mut self, now: Moment) -> bool {
+        let in_maint = self.bits.state(1).0 == State::Maint;
+        if let Some(check) = &mut self.check {
+            if in_maint {
+                check.pause();
+            } else if check.cadence.is_paused() {
+                check.resume(now);
+            }
+        }
+        self.bits.check = self.check.as_ref().map(Check::health);
+
+        let full_weight = self.bits.weight(self.spec.weight);
+        let (state, cause) = self.bits.state(full_weight);
+        // Drained servers are warm: slow start is for those that were away.
+        let works = |state| matches!(state, State::Up | State::Drain);
+        if !works(state) {
+            self.slow_start = None;
+        } else if !works(self.status.state) && self.settled {
+            self.slow_start = SlowStart::new(self.spec.slow_start, now);
+        }
+        self.slow_start = self.slow_start.take().and_then(|ramp| ramp.advanced(now));
+        self.settled |= in_maint || self.bits.check != Some(CheckHealth::Unknown);
+
+        let share = self.slow_start.as_ref().map(SlowStart::share);
+        let scale = |whole: u32| share.map_or(whole, |share| scaled(whole, share));
+        let status = Status {
+            state,
+            weight: u16::try_from(scale(u32::from(full_weight))).unwrap_or(full_weight),
+            max_in_flight: self.bits.max_in_flight(self.spec.max_in_flight).map(scale),
+            cause,
+            reason: self.reason(state, cause),
+            note: self.note(state),
+            since: if state == self.status.state { self.status.since } else { now },
+            slow_start: share,
+            bits: self.bits,
+        };
+        let changed = status != self.status;
+        self.status = status;
+        changed
+    }
+
+    fn reason(&self, state: State, cause: Cause) -> String {
+        let said = self.agent_reason.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
+        match cause {
+            Cause::Nothing => String::new(),
+            Cause::Operator => format!("{} by an operator", state.as_str()),
+            Cause::Inherited => format!("{} with what it stands under", state.as_str()),
+            Cause::Agent => format!("{} by its agent{said}", state.as_str()),
+            Cause::Weight if self.bits.operator.weight.is_some() => "weight 0 by an operator".to_owned(),
+            Cause::Weight if self.bits.agent_weight.is_some() => format!("weight 0 by its agent{said}"),
+            Cause::Weight => "weight 0 in the fleet file".to_owned(),
+            Cause::Check => match self.check.as_ref() {
+                Some(check) if check.health() == CheckHealth::Down => {
+                    format!("check failed: {}", check.failure())
+                }
+                _ => "no check has ended yet".to_owned(),
+            },
+        }
+    }
+
+    fn note(&self, state: State) -> Option<String> {
+        let check = self.check.as_ref().filter(|_| state != State::Maint).and_then(Check::note);
+        let notes: Vec<String> = [check, self.agent_note.clone()].into_iter().flatten().collect();
+        (!notes.is_empty()).then(|| notes.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests;
