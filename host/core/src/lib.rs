@@ -8,12 +8,14 @@
 //!
 //! | module | decides |
 //! |---|---|
+//! | [`config`] | what a fleet file says, and what is wrong with it |
 //! | [`health`] | what is known of a server, and what may therefore be done with it |
 //! | [`model`] | what a server is: state, weight, load |
 //! | [`pool`] | who is in a pool, and when its plan is void |
 //! | [`schedule`] | which server a request goes to, given a plan or a policy |
 //! | [`time`] | what a moment is |
 
+pub mod config;
 pub mod health;
 pub mod model;
 pub mod pool;

@@ -1,0 +1,195 @@
+//! Nodes, and what a node has whatever its roles: paths, log, metrics, agent.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::default;
+use super::value::{AbsolutePath, written_as_text};
+
+/// The most workers of one node: the largest machines have fewer cores, and each worker has its own sockets and memory.
+pub const MAX_WORKERS: u16 = 1024;
+
+/// A machine that runs `weir`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Node {
+    /// What the node does, at least one of `"l7"` and `"agent"`.
+    pub roles: Vec<Role>,
+    /// Worker threads of the proxy, each with listeners, connections and plugin instances of its own. 0: one for each core.
+    #[serde(default, deserialize_with = "super::value::within::<_, _, 0, { MAX_WORKERS as u64 }>")]
+    #[schemars(range(max = MAX_WORKERS))]
+    pub workers: u16,
+}
+
+impl Node {
+    /// Whether the node has this role.
+    pub fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+}
+
+/// What a node does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Serves the agent check.
+    Agent,
+    /// Answers DNS queries. Not in this version.
+    Dns,
+    /// Spreads connections over l7 nodes. Not in this version.
+    L4,
+    /// Proxies HTTP.
+    L7,
+}
+
+impl Role {
+    /// The word in the file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Dns => "dns",
+            Self::L4 => "l4",
+            Self::L7 => "l7",
+        }
+    }
+}
+
+/// Where files lie.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Paths {
+    /// Directory of plugin files. It is watched: a new or changed file is taken in without a restart.
+    pub plugins: AbsolutePath,
+    /// Directory (0700) of what survives a restart: last good plugins, operator states, compiled plugins.
+    pub state: AbsolutePath,
+    /// Directory of the admin socket `admin.sock` (0600).
+    pub run: AbsolutePath,
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self {
+            plugins: AbsolutePath::fixed(default::PLUGINS_DIRECTORY),
+            state: AbsolutePath::fixed(default::STATE_DIRECTORY),
+            run: AbsolutePath::fixed(default::RUN_DIRECTORY),
+        }
+    }
+}
+
+/// What is logged.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Log {
+    /// The least important messages that are written to standard error.
+    pub level: Level,
+    /// Where one JSON line for each request goes: `"stdout"`, `"off"` or a file.
+    pub access: Access,
+}
+
+/// How important a message is.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// Something does not work.
+    Error,
+    /// Something will not work, or works by its fallback.
+    Warn,
+    /// Changes of state.
+    #[default]
+    Info,
+    /// What was decided, and why.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl Level {
+    /// The word in the file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// Where the access log goes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub enum Access {
+    /// Standard output.
+    #[default]
+    Stdout,
+    /// Nowhere.
+    Off,
+    /// Appended to a file.
+    File(AbsolutePath),
+}
+
+impl FromStr for Access {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "stdout" => Ok(Self::Stdout),
+            "off" => Ok(Self::Off),
+            path if path.starts_with('/') => path.parse().map(Self::File),
+            _ => Err(format!("`{text}` is neither \"stdout\" nor \"off\" nor a path that begins with `/`")),
+        }
+    }
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("stdout"),
+            Self::Off => f.write_str("off"),
+            Self::File(path) => path.fmt(f),
+        }
+    }
+}
+
+written_as_text!(Access, "\"stdout\", \"off\" or a path", "^(stdout|off|/.*)$");
+
+/// The Prometheus listener.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Metrics {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// Address and port; `GET /metrics` answers there. Port 0: any free one.
+    #[serde(deserialize_with = "super::value::endpoint")]
+    #[schemars(with = "super::value::Endpoint")]
+    pub listen: SocketAddr,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { enabled: true, listen: default::METRICS_LISTEN }
+    }
+}
+
+/// The agent-check server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Agent {
+    /// Address and port of the server; `[::]` takes IPv4 as well. Port 0: any free one.
+    #[serde(deserialize_with = "super::value::endpoint")]
+    #[schemars(with = "super::value::Endpoint")]
+    pub listen: SocketAddr,
+    /// File whose first line is the answer, read at each question, such as `drain` or `50%`. No file: `up`.
+    pub file: AbsolutePath,
+}
+
+impl Default for Agent {
+    fn default() -> Self {
+        Self { listen: default::AGENT_LISTEN, file: AbsolutePath::fixed(default::AGENT_FILE) }
+    }
+}

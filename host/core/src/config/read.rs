@@ -1,0 +1,119 @@
+//! Text to sections, with one error for each field that is wrong.
+//!
+//! A reader made by serde stops at its first error. So it is asked again: what it complained of is reported
+//! and taken out of the tree, and the rest is read anew, until nothing is left to complain of. What remains is
+//! a fleet without the wrong parts; the rules between fields are checked on that.
+
+use serde::Deserialize;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use super::fault::{Faults, nearest, one_of};
+use super::source::{Source, at};
+use super::{Fleet, VERSION};
+
+/// The fleet and its places, or `None` where there are faults after which nothing can be said about the rest.
+pub(super) fn read<'t>(text: &'t str, faults: &mut Faults<'_>) -> Option<(Fleet, Source<'t>)> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        faults.add(error.span().unwrap_or_default(), sentence(error.message()));
+    }
+    if !errors.is_empty() {
+        return None;
+    }
+    let mut source = Source::new(table);
+    if !check_version(&source, faults) {
+        return None;
+    }
+    let mut taken_out = Vec::new();
+    loop {
+        let error = match Fleet::deserialize(ValueDeserializer::from(source.root())) {
+            Ok(fleet) => return Some((fleet, source)),
+            Err(error) => error,
+        };
+        let span = error.span().unwrap_or_default();
+        let message = error.message();
+        // A field that is missing because it was wrong has been reported.
+        let missing = quoted(message, "missing field ");
+        let known = missing.is_some_and(|name| taken_out.contains(&(span.clone(), Some(name.to_owned()))));
+        if !known {
+            faults.add(span.clone(), sentence(message));
+        }
+        if faults.is_full() {
+            return None;
+        }
+        let pruned = source.prune(&span)?;
+        taken_out.push((pruned.parent, pruned.name));
+    }
+}
+
+/// The version comes first: what another version means by its fields is not known here.
+fn check_version(source: &Source<'_>, faults: &mut Faults<'_>) -> bool {
+    let path = at!["version"];
+    let message = match source.get(path).map(|value| value.get_ref()) {
+        Some(DeValue::Integer(number))
+            if i64::from_str_radix(number.as_str(), number.radix())
+                .is_ok_and(|n| n == i64::from(VERSION)) =>
+        {
+            return true;
+        }
+        Some(DeValue::Integer(number)) => format!(
+            "version {number} is not known: this program reads version {VERSION}; \
+             a newer file needs a newer weir"
+        ),
+        Some(_) => format!("the version is a number: write `version = {VERSION}`"),
+        None => format!("the file does not say its version: begin it with `version = {VERSION}`"),
+    };
+    let place = if source.has(path) { source.value(path) } else { 0..0 };
+    faults.add(place, message);
+    false
+}
+
+/// What a reader says, in the words of an operator.
+fn sentence(message: &str) -> String {
+    let names = |list: &str| list.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+    let suggestion = |name: &str, list: &str, what: &str| {
+        let known = names(list);
+        match nearest(name, known.iter().map(String::as_str)) {
+            Some(near) => format!(": did you mean `{near}`?"),
+            None if known.is_empty() => format!("; there are no {what} here"),
+            None => format!("; the {what} here are {}", one_of(known.iter().map(String::as_str))),
+        }
+    };
+    if let Some(name) = quoted(message, "unknown field ") {
+        let list = message.split_once("`, ").map_or("", |(_, list)| list);
+        return format!("unknown field `{name}`{}", suggestion(name, list, "fields"));
+    }
+    if let Some(name) = quoted(message, "unknown variant ") {
+        let list = message.split_once("`, ").map_or("", |(_, list)| list);
+        return format!("unknown word `{name}`{}", suggestion(name, list, "words"));
+    }
+    if let Some(name) = quoted(message, "missing field ") {
+        return format!("`{name}` is missing");
+    }
+    if let Some((found, expected)) =
+        message.strip_prefix("invalid type: ").and_then(|m| m.split_once(", expected "))
+    {
+        let expected = match expected {
+            "a map" => "a table",
+            "a sequence" => "a list `[...]`",
+            "a boolean" => "`true` or `false`",
+            "i64" => "a whole number",
+            "a string" => "text in quotes",
+            "string or table" => "text in quotes or a table",
+            other if other.starts_with("struct ") => "a table",
+            other => other,
+        };
+        let found = match found {
+            "map" => "a table",
+            "sequence" => "a list",
+            other => other,
+        };
+        return format!("expected {expected}, found {found}");
+    }
+    message.lines().collect::<Vec<_>>().join(", ")
+}
+
+/// The name in backticks that follows `start`.
+fn quoted<'m>(message: &'m str, start: &str) -> Option<&'m str> {
+    message.strip_prefix(start)?.strip_prefix('`')?.split('`').next()
+}
