@@ -10,35 +10,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use serde::{Deserialize, Serialize};
-
-/// The words of one server's operator.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Said {
-    /// `drain` or `maint`; absent is `ready`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub admin: Option<Admin>,
-    /// A weight instead of the fleet file's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weight: Option<u16>,
-}
-
-/// An operator's word on whether a server takes work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Admin {
-    /// No new requests.
-    Drain,
-    /// Nothing at all.
-    Maint,
-}
+use weir_core::health::Operator;
 
 /// All of them, by `POOL/SERVER`, and where they are kept.
 #[derive(Debug)]
 pub struct OperatorStates {
     path: PathBuf,
-    said: BTreeMap<String, Said>,
+    said: BTreeMap<String, Operator>,
 }
 
 impl OperatorStates {
@@ -63,13 +41,13 @@ impl OperatorStates {
     }
 
     /// What was said of this server.
-    pub fn get(&self, pool: &str, server: &str) -> Said {
-        self.said.get(&key(pool, server)).cloned().unwrap_or_default()
+    pub fn get(&self, pool: &str, server: &str) -> Operator {
+        self.said.get(&key(pool, server)).copied().unwrap_or_default()
     }
 
     /// Takes down what was said and writes the file. An error leaves the old file and the new words in force.
-    pub fn set(&mut self, pool: &str, server: &str, said: Said) -> anyhow::Result<()> {
-        if said == Said::default() {
+    pub fn set(&mut self, pool: &str, server: &str, said: Operator) -> anyhow::Result<()> {
+        if said == Operator::default() {
             self.said.remove(&key(pool, server));
         } else {
             self.said.insert(key(pool, server), said);
@@ -94,16 +72,18 @@ fn key(pool: &str, server: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use weir_core::health::{Admin, Weight};
+
     use super::*;
 
     #[test]
     fn what_was_said_is_there_after_a_restart_and_ready_removes_it() {
         let dir = tempfile::tempdir().unwrap();
         let mut states = OperatorStates::load(dir.path());
-        let drained = Said { admin: Some(Admin::Drain), weight: Some(3) };
-        states.set("web", "a", drained.clone()).unwrap();
+        let drained = Operator { admin: Admin::Drain, weight: Some(Weight::Absolute(3)) };
+        states.set("web", "a", drained).unwrap();
         assert_eq!(OperatorStates::load(dir.path()).get("web", "a"), drained);
-        states.set("web", "a", Said::default()).unwrap();
+        states.set("web", "a", Operator::default()).unwrap();
         assert_eq!(OperatorStates::load(dir.path()).said.len(), 0);
     }
 
@@ -111,7 +91,7 @@ mod tests {
     fn an_unreadable_file_is_set_aside() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("operator.json"), "{").unwrap();
-        assert_eq!(OperatorStates::load(dir.path()).get("web", "a"), Said::default());
+        assert_eq!(OperatorStates::load(dir.path()).get("web", "a"), Operator::default());
         assert!(dir.path().join("operator.json.unreadable").exists());
     }
 }

@@ -1,0 +1,122 @@
+//! The two doors of a running node: the admin socket (commands, mode 0600) and the metrics listener (read only).
+//!
+//! Both turn requests into [`Command`]s for the node's loop and do nothing themselves.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use anyhow::Context;
+use axum::extract::{Path as UrlPath, State};
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Json, Response};
+use axum::routing::{get, post};
+use axum::{Router, serve};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::command::{Command, ServerCommand};
+use crate::page;
+
+type Commands = mpsc::Sender<Command>;
+
+/// Binds the admin socket, readable and writable by this user only. A socket that a dead node left is replaced;
+/// one that answers is another node's, and an error.
+pub fn bind(path: &Path) -> anyhow::Result<UnixListener> {
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        anyhow::bail!("another node is running: {} answers", path.display());
+    }
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            return Err(e).with_context(|| format!("cannot replace {}", path.display()));
+        }
+        _ => {}
+    }
+    // Bound under another name and renamed once it has its mode: there is no moment in which others may connect.
+    let unready = path.with_extension("sock.unready");
+    let _ = std::fs::remove_file(&unready);
+    let listener = UnixListener::bind(&unready).with_context(|| format!("cannot bind {}", path.display()))?;
+    std::fs::set_permissions(&unready, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::rename(&unready, path)?;
+    Ok(listener)
+}
+
+/// Serves commands until the process ends.
+pub async fn serve_commands(listener: UnixListener, commands: Commands) {
+    let app = readable().route("/reload", post(reload)).route("/servers/{pool}/{server}/{word}", post(server));
+    let app = app.route("/plugins/{name}/retry", post(retry)).with_state(commands);
+    if let Err(error) = serve(listener, app).await {
+        tracing::error!(%error, "the admin socket is closed; commands are not heard any more");
+    }
+}
+
+/// Serves what may be read by whoever can connect.
+pub async fn serve_readers(listener: TcpListener, commands: Commands) {
+    if let Err(error) = serve(listener, readable().with_state(commands)).await {
+        tracing::error!(%error, "the metrics listener is closed");
+    }
+}
+
+fn readable() -> Router<Commands> {
+    Router::new()
+        .route("/", get(status_page))
+        .route("/status", get(status))
+        .route("/metrics", get(metrics))
+}
+
+async fn status_page(State(commands): State<Commands>) -> Response {
+    match ask(&commands, Command::Status).await {
+        Ok(status) => Html(page::render(&status)).into_response(),
+        Err(e) => e,
+    }
+}
+
+async fn status(State(commands): State<Commands>) -> Response {
+    match ask(&commands, Command::Status).await {
+        Ok(status) => Json(*status).into_response(),
+        Err(e) => e,
+    }
+}
+
+async fn metrics(State(commands): State<Commands>) -> Response {
+    const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match ask(&commands, Command::Metrics).await {
+        Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
+        Err(e) => e,
+    }
+}
+
+async fn reload(State(commands): State<Commands>) -> Response {
+    answer(ask(&commands, Command::Reload).await)
+}
+
+async fn server(
+    State(commands): State<Commands>,
+    UrlPath((pool, server, word)): UrlPath<(String, String, String)>,
+) -> Response {
+    match ServerCommand::parse(&format!("{pool}/{server}"), &word) {
+        Ok(command) => answer(ask(&commands, |to| Command::Server(command, to)).await),
+        Err(fault) => (StatusCode::BAD_REQUEST, fault).into_response(),
+    }
+}
+
+async fn retry(State(commands): State<Commands>, UrlPath(name): UrlPath<String>) -> Response {
+    answer(ask(&commands, |to| Command::RetryPlugin(name, to)).await)
+}
+
+fn answer(result: Result<Result<String, String>, Response>) -> Response {
+    match result {
+        Ok(Ok(done)) => done.into_response(),
+        Ok(Err(fault)) => (StatusCode::UNPROCESSABLE_ENTITY, fault).into_response(),
+        Err(e) => e,
+    }
+}
+
+async fn ask<T>(
+    commands: &Commands,
+    command: impl FnOnce(oneshot::Sender<T>) -> Command,
+) -> Result<T, Response> {
+    let stopping = || (StatusCode::SERVICE_UNAVAILABLE, "the node is stopping").into_response();
+    let (to, from) = oneshot::channel();
+    commands.send(command(to)).await.map_err(|_| stopping())?;
+    from.await.map_err(|_| stopping())
+}
