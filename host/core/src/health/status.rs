@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::agent::{Admin, Health, Weight};
 use super::check::CheckHealth;
 use crate::model::State;
+use crate::pool::Standing;
 use crate::time::Moment;
 
 /// What an operator ordered by command. Kept over a restart by whoever owns the disk: take it from
@@ -128,9 +129,8 @@ pub struct Status {
 }
 
 impl Status {
-    /// Whether the other one has requests go to the same places: same state, weight and limit.
-    /// Where it holds, a view of the pool need not be made again.
-    pub fn acts_like(&self, other: &Self) -> bool {
-        (self.state, self.weight, self.max_in_flight) == (other.state, other.weight, other.max_in_flight)
+    /// The part that requests depend on. Where it is the same, a view of the pool need not be made again.
+    pub fn standing(&self) -> Standing {
+        Standing { state: self.state, weight: self.weight, max_in_flight: self.max_in_flight }
     }
 }

@@ -1,0 +1,83 @@
+//! One check of one server: connect, perhaps ask, look at the answer. The time limit is for the whole of it, and
+//! the error says how far it came.
+
+mod body;
+mod error;
+mod http;
+mod limit;
+mod tcp;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub use error::{CheckError, Stage};
+pub use http::{BadRequest, HttpCheck, MAX_BODY, MAX_HEAD};
+pub(crate) use limit::Limit;
+
+/// What to check, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// Where to connect to.
+    pub address: SocketAddr,
+    /// Sends `PROXY UNKNOWN` first, to a server that expects a PROXY protocol line on every connection.
+    pub proxy_line: bool,
+    /// What makes it a success.
+    pub method: Method,
+}
+
+/// What makes a check a success.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Method {
+    /// A connection.
+    Tcp,
+    /// An expected status.
+    Http(HttpCheck),
+}
+
+/// What a check saw. Not yet whether it is good: see [`Check::run`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// A connection, after this time.
+    Tcp(Duration),
+    /// An answer, whatever its status.
+    Http {
+        /// 100 to 599 by any decent server; at most 999.
+        status: u16,
+        /// Its first [`MAX_BODY`] bytes, chunks joined.
+        body: Vec<u8>,
+        /// From the start of the check to the end of the head.
+        latency: Duration,
+    },
+}
+
+/// The line that a server which expects the PROXY protocol takes for "nobody in particular".
+const PROXY_UNKNOWN: &[u8] = b"PROXY UNKNOWN\r\n";
+
+impl Check {
+    /// Checks once and judges: a connection is good, and so is a status that is expected.
+    ///
+    /// # Errors
+    /// Any other end of the check, with what to look for on the server.
+    pub async fn run(&self, timeout: Duration) -> Result<Seen, CheckError> {
+        let seen = self.look(timeout).await?;
+        if let (Seen::Http { status, .. }, Method::Http(http)) = (&seen, &self.method) {
+            http.judge(*status, self.address)?;
+        }
+        Ok(seen)
+    }
+
+    /// Checks once and does not judge the status: for whoever has a plugin to do that.
+    ///
+    /// # Errors
+    /// Where there was no answer: refused, timed out, broken off, not HTTP.
+    pub async fn look(&self, timeout: Duration) -> Result<Seen, CheckError> {
+        let limit = Limit::new(self.address, timeout);
+        match &self.method {
+            Method::Tcp => tcp::look(&limit, self.proxy_line).await,
+            Method::Http(http) => http.look(&limit, self.proxy_line).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
