@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `default` | every default, with where its number comes from |
 //! | `value` | values with a rule: a name, a time, a size, a set of statuses |
-//! | `node`, `plugin`, `pool`, `service` | the sections of the file |
+//! | `node`, `plugin`, `pool`, `key`, `check`, `server`, `service` | the sections of the file |
 //! | `source` | where in the text a value stands |
 //! | `read` | text to sections, one error per wrong field |
 //! | `rules` | what must hold between fields |
@@ -18,14 +18,17 @@
 //! | `schema` | JSON schema and Markdown reference, made from the sections |
 
 mod changes;
+mod check;
 mod default;
 mod fault;
+mod key;
 mod node;
 mod plugin;
 mod pool;
 mod read;
 mod rules;
 mod schema;
+mod server;
 mod service;
 mod source;
 #[cfg(test)]
@@ -38,16 +41,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use changes::{Changes, changes};
+pub use check::{AgentCheck, Check, CheckType};
 pub use default::*;
 pub use fault::{Errors, Fault};
-pub use node::{Access, Agent, Level, Log, Metrics, Node, Paths, Role};
-pub use plugin::Plugin;
-pub use pool::{AgentCheck, Check, CheckType, Key, Pool, Server, Timeouts};
+pub use key::Key;
+pub use node::{Access, Agent, Level, Log, MAX_WORKERS, Metrics, Node, Paths, Role};
+pub use plugin::{MAX_PLUGIN_CONFIG, PLUGIN_MEMORY_RANGE, Plugin};
+pub use pool::{MAX_RETRIES, Pool, Timeouts};
 pub use schema::{json_schema, reference};
+pub use server::{MAX_LABEL_BYTES, MAX_LABELS, Server};
 pub use service::{ClientTimeouts, Service};
-pub use value::{
-    AbsolutePath, HealthPath, Name, Period, PluginFile, Sha256, Size, Statuses, Token, UrlPath,
-};
+pub use value::{AbsolutePath, HealthPath, Name, Period, PluginFile, Sha256, Size, Statuses, Token, UrlPath};
 
 /// A complete file with a comment at every field. It parses; `weir` prints it for whoever starts from nothing.
 pub const EXAMPLE: &str = include_str!("config/example.toml");
@@ -65,8 +69,10 @@ pub const MAX_ENTRIES: usize = 1024;
 /// What the fleet file says. Made by [`parse`] only, so that its rules hold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "Weir fleet file", description = "One TOML file, the same on every node.")]
 pub struct Fleet {
     /// Version of this format: 1.
+    #[schemars(range(min = VERSION, max = VERSION))]
     pub version: u32,
     /// Where files lie on every node.
     #[serde(default)]
@@ -80,7 +86,9 @@ pub struct Fleet {
     /// The agent-check server: what nodes with the role `agent` serve, and where `l7` nodes find their own health.
     #[serde(default)]
     pub agent: Agent,
-    /// Every machine that runs `weir`, by the name that it is started with (`--node`, default: its host name).
+    /// Every machine that runs `weir`, by the name that it is started with (`--node`, default: its host name). At
+    /// least one.
+    #[serde(default)]
     pub nodes: BTreeMap<Name, Node>,
     /// Instances of plugins: a file with a configuration. Several instances of one file are fine.
     #[serde(default)]

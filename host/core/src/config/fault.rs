@@ -94,6 +94,11 @@ impl<'t> Faults<'t> {
         }
     }
 
+    /// The line at a byte of the text, from 1.
+    pub(super) fn line(&self, at: usize) -> usize {
+        self.text.get(..floor_char(self.text, at)).unwrap_or_default().matches('\n').count() + 1
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
@@ -119,7 +124,7 @@ impl<'t> Faults<'t> {
         let width = self.text.get(start..end).unwrap_or_default().chars().count().max(1);
         Fault {
             file: self.file.to_owned(),
-            line: before.matches('\n').count() + 1,
+            line: self.line(start),
             column,
             message,
             text: line.to_owned(),

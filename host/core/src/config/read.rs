@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::fault::{Faults, nearest, one_of};
-use super::source::{Source, at};
+use super::source::{Pruned, Source, at};
 use super::{Fleet, VERSION};
 
 /// The fleet and its places, or `None` where there are faults after which nothing can be said about the rest.
@@ -32,17 +32,18 @@ pub(super) fn read<'t>(text: &'t str, faults: &mut Faults<'_>) -> Option<(Fleet,
         };
         let span = error.span().unwrap_or_default();
         let message = error.message();
-        // A field that is missing because it was wrong has been reported.
-        let missing = quoted(message, "missing field ");
-        let known = missing.is_some_and(|name| taken_out.contains(&(span.clone(), Some(name.to_owned()))));
-        if !known {
+        // What a table lacks because it was wrong and was taken out has been reported.
+        let consequence = taken_out.iter().any(|Pruned { parent, name }| {
+            *parent == span
+                && quoted(message, "missing field ").is_none_or(|missing| name.as_deref() == Some(missing))
+        });
+        if !consequence {
             faults.add(span.clone(), sentence(message));
         }
         if faults.is_full() {
             return None;
         }
-        let pruned = source.prune(&span)?;
-        taken_out.push((pruned.parent, pruned.name));
+        taken_out.push(source.prune(&span)?);
     }
 }
 
@@ -99,7 +100,8 @@ fn sentence(message: &str) -> String {
             "a boolean" => "`true` or `false`",
             "i64" => "a whole number",
             "a string" => "text in quotes",
-            "string or table" => "text in quotes or a table",
+            // A word out of a list; no such list here has words that are tables.
+            "string or table" => "text in quotes",
             other if other.starts_with("struct ") => "a table",
             other => other,
         };

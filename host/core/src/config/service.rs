@@ -12,11 +12,11 @@ use super::value::{HealthPath, Name, Period, UrlPath};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Service {
-    /// Port, 1 to 65535. Each worker has one listener for a port, on all addresses of both families.
+    /// Port. Each worker has one listener for a port, on all addresses of both families.
     #[serde(deserialize_with = "super::value::within::<_, _, 1, 65535>")]
     #[schemars(range(min = 1))]
     pub port: u16,
-    /// The local addresses of the service. Services may share a port if their addresses differ; a connection to any
+    /// The local addresses of the service, such as `"198.51.100.1"`. Services may share a port if their addresses differ; a connection to any
     /// other address is closed at once. Empty: any address.
     #[serde(default, deserialize_with = "super::value::addresses")]
     #[schemars(with = "Vec<super::value::Address>")]

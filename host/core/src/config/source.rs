@@ -4,6 +4,7 @@
 //! that it came from a text. A rule that finds a fault names the value by its path, and this module knows where
 //! that path was written. The tree is the very one that the sections were read from, so that the two agree.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use serde_spanned::Spanned;
@@ -39,12 +40,22 @@ pub(super) use at;
 /// The file as a tree with places.
 pub(super) struct Source<'t> {
     root: Spanned<DeValue<'t>>,
+    /// The names in each section, as they were in the file.
+    names: BTreeMap<String, BTreeSet<String>>,
+    /// The places of tables and lists from which something was taken out.
+    thinned: Vec<Range<usize>>,
 }
 
 impl<'t> Source<'t> {
     pub(super) fn new(table: Spanned<DeTable<'t>>) -> Self {
+        let names = |value: &DeValue<'_>| {
+            value.as_table().into_iter().flat_map(|t| t.keys()).map(|key| key.get_ref().to_string()).collect()
+        };
+        let sections = table.get_ref().iter();
+        let names =
+            sections.map(|(key, value)| (key.get_ref().to_string(), names(value.get_ref()))).collect();
         let span = table.span();
-        Self { root: Spanned::new(span, DeValue::Table(table.into_inner())) }
+        Self { root: Spanned::new(span, DeValue::Table(table.into_inner())), names, thinned: Vec::new() }
     }
 
     /// The tree, to read sections from.
@@ -79,10 +90,20 @@ impl<'t> Source<'t> {
         self.get(path).is_some()
     }
 
-    /// The names of the table at `path`.
-    pub(super) fn names(&self, path: &[Step<'_>]) -> impl Iterator<Item = &str> {
-        let table = self.get(path).and_then(|value| value.get_ref().as_table());
-        table.into_iter().flat_map(|table| table.keys().map(|key| key.get_ref().as_ref()))
+    /// The names in a section, those too that were taken out since they were wrong: they exist.
+    pub(super) fn names(&self, section: &str) -> impl Iterator<Item = &str> {
+        self.names.get(section).into_iter().flatten().map(String::as_str)
+    }
+
+    /// Whether a section has this name.
+    pub(super) fn has_name(&self, section: &str, name: &str) -> bool {
+        self.names.get(section).is_some_and(|names| names.contains(name))
+    }
+
+    /// Whether the file has a list at `path`, and it was written empty.
+    pub(super) fn is_empty_list(&self, path: &[Step<'_>]) -> bool {
+        let list = self.get(path).and_then(|value| Some((value.span(), value.get_ref().as_array()?)));
+        list.is_some_and(|(span, list)| list.is_empty() && !self.thinned.contains(&span))
     }
 
     /// The value at `path`.
@@ -96,8 +117,10 @@ impl<'t> Source<'t> {
     /// The places of tables do not nest (a table's place is its header), so the part is the deepest one with just
     /// this place, else the smallest one around it.
     pub(super) fn prune(&mut self, span: &Range<usize>) -> Option<Pruned> {
-        cut(&mut self.root, &|place| place == span)
-            .or_else(|| cut(&mut self.root, &|place| place.start <= span.start && span.end <= place.end))
+        let pruned = cut(&mut self.root, &|place| place == span)
+            .or_else(|| cut(&mut self.root, &|place| place.start <= span.start && span.end <= place.end))?;
+        self.thinned.push(pruned.parent.clone());
+        Some(pruned)
     }
 }
 
