@@ -1,0 +1,417 @@
+//! The steps of a request, as Pingora calls them.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use http::header::{HOST, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use pingora_core::modules::http::HttpModules;
+use pingora_core::protocols::Digest;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_error::{Error, ErrorSource, ErrorType, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use weir_core::schedule::By;
+
+use crate::access_log::{Entry, Term};
+use crate::answer;
+use crate::exchange::{Attempt, Exchange};
+use crate::proxy_line::Announce;
+use crate::shard::Vitals;
+use crate::stats::Trouble;
+use crate::stream::Downstream;
+use crate::worker::{Ask, Decision, Worker};
+
+const FORWARDED_FOR: &str = "X-Forwarded-For";
+const FORWARDED_PROTO: &str = "X-Forwarded-Proto";
+const REQUEST_ID: &str = "X-Request-Id";
+static FORWARDED_FOR_NAME: HeaderName = HeaderName::from_static("x-forwarded-for");
+static REQUEST_ID_NAME: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A client's own request id is kept up to this length.
+const LONGEST_ID: usize = 128;
+
+/// The requests of one shard.
+pub(crate) struct Gateway {
+    worker: usize,
+    vitals: Arc<Vitals>,
+}
+
+impl Gateway {
+    pub(crate) fn new(worker: usize, vitals: Arc<Vitals>) -> Self {
+        Self { worker, vitals }
+    }
+
+    /// Why this request is not served at all, as the status to answer.
+    fn refusal(&self, session: &Session) -> Option<u16> {
+        let head = session.req_header();
+        let raw = || session.downstream_session.as_http1().map(|h1| h1.get_headers_raw_bytes());
+        if let Some(raw) = session.downstream_session.as_http1().map(|h1| h1.get_headers_raw_bytes())
+            && raw.len() > self.vitals.node.max_head
+        {
+            return Some(431);
+        }
+        // Pingora lets Transfer-Encoding win and removes Content-Length. Somebody before us may have thought otherwise,
+        // and then this is two requests to one of us.
+        if head.headers.contains_key(TRANSFER_ENCODING) && raw().is_some_and(|raw| names_content_length(&raw))
+        {
+            return Some(400);
+        }
+        (head.version == Version::HTTP_11 && !head.headers.contains_key(HOST)).then_some(400)
+    }
+
+    fn choose(&self, session: &Session, ctx: &mut Exchange, now: Instant) -> Option<Decision> {
+        let head = session.req_header();
+        let route = ctx.route.clone()?;
+        let ask = Ask {
+            headers: &head.headers,
+            path: head.raw_path(),
+            client: Downstream::of(session.downstream_session.stream())?.client().ip(),
+            tried: &ctx.tried,
+            attempt: ctx.attempts,
+            now,
+        };
+        Worker::with(|worker| worker.choose(&route, &ask))
+    }
+
+    fn record(&self, session: &Session, ctx: &Exchange, status: u16) {
+        let Some(downstream) = Downstream::of(session.downstream_session.stream()) else { return };
+        let head = session.req_header();
+        let attempt = ctx.attempt.as_ref();
+        let server = match attempt.and_then(Attempt::server) {
+            Some(server) => &*server.name,
+            None => ctx.tried_names.last().map_or("", |name| name),
+        };
+        let service = ctx.route.as_ref().map(|r| &r.service);
+        let total = ctx.micros(Instant::now());
+        Worker::with(|worker| {
+            let at = worker.wall(ctx.started);
+            let Some(lines) = &mut worker.lines else { return };
+            lines.record(&Entry {
+                at,
+                request_id: ctx.request_id.as_ref().map_or(b"", HeaderValue::as_bytes),
+                service: service.map_or("", |s| &s.name),
+                client: downstream.client_ip().as_bytes(),
+                client_port: downstream.client().port(),
+                method: head.method.as_str(),
+                host: head.headers.get(HOST).map_or(b"", HeaderValue::as_bytes),
+                path: head.raw_path(),
+                status,
+                bytes: session.body_bytes_sent() as u64,
+                pool: service.map_or("", |s| s.pool.name()),
+                server,
+                tried: &ctx.tried_names,
+                retries: ctx.attempts.saturating_sub(1),
+                by: ctx.by.map_or("", By::as_str),
+                connect: ctx.connect,
+                response: ctx.response,
+                total,
+                reused: ctx.reused,
+                term: ctx.term,
+            });
+        });
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        Exchange::new(self.vitals.clone())
+    }
+
+    /// None: the default one looks at every request for a compression that is off.
+    fn init_downstream_modules(&self, _: &mut HttpModules) {}
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Exchange) -> Result<bool> {
+        let client = &self.vitals.node.client;
+        session.set_read_timeout(Some(client.read));
+        session.set_write_timeout(Some(client.write));
+        // Pingora takes a client that says nothing of the connection for one that may keep it for ever.
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(Some(client.keep_alive.as_secs().max(1)));
+        }
+        let local = Downstream::of(session.downstream_session.stream()).map(Downstream::local);
+        ctx.route = local.and_then(|local| Worker::with(|worker| worker.route(local)).flatten());
+        let Some(route) = &ctx.route else {
+            ctx.term = Term::NoService;
+            return Error::err(ErrorType::HTTPStatus(421));
+        };
+        if let Some(status) = self.refusal(session) {
+            ctx.term = Term::BadRequest;
+            return Error::err(ErrorType::HTTPStatus(status));
+        }
+        let service = &route.service;
+        if service.healthcheck.as_ref().is_some_and(|path| session.req_header().raw_path() == path.as_bytes())
+        {
+            ctx.quiet = true;
+            let ready = self.vitals.node.is_welcoming() && service.pool.view().usable() > 0;
+            let answer = if ready { &answer::READY } else { &answer::NOT_READY };
+            answer.send(session.as_downstream_mut(), true).await?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Exchange) -> Result<Box<HttpPeer>> {
+        let now = if ctx.attempts == 0 { ctx.started } else { Instant::now() };
+        let mut fresh = false;
+        let mut decision = self.choose(session, ctx, now).unwrap_or_default();
+        if decision.by == Some(By::Exhausted) && ctx.stale {
+            // The last failure was a connection that the server had closed while it was idle. Where there is no
+            // other server, this one is asked again, over a new connection.
+            ctx.tried.pop();
+            fresh = true;
+            decision = self.choose(session, ctx, now).unwrap_or_default();
+        }
+        ctx.stale = false;
+        ctx.by = decision.by.or(ctx.by);
+        let (Some(index), Some(held)) = (decision.server, decision.held) else {
+            if ctx.attempts == 0 {
+                ctx.term = if decision.by == Some(By::Refused) { Term::Refused } else { Term::NoServer };
+            }
+            return Error::err(ErrorType::HTTPStatus(503));
+        };
+        ctx.attempts += 1;
+        let mut peer = Box::new(held.peer.clone());
+        if held.settings.send_proxy
+            && let Some(downstream) = Downstream::of(session.downstream_session.stream())
+        {
+            let line = downstream.proxy_line();
+            peer.group_key = line.group();
+            peer.options.custom_l4 =
+                Some(Arc::new(Announce { line: line.clone(), timeout: held.settings.timeouts.connect }));
+        }
+        if fresh {
+            // No connection has this key, so none is found.
+            peer.group_key ^= Worker::with(Worker::random).unwrap_or(1) | 1;
+        }
+        let attempt = Attempt::new(held, index, self.worker, now);
+        if let Some(server) = attempt.server() {
+            peer._address = pingora_core::protocols::l4::socket::SocketAddr::Inet(server.address);
+        }
+        ctx.attempt = Some(attempt);
+        Ok(peer)
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _: &mut Session,
+        reused: bool,
+        _: &HttpPeer,
+        _: std::os::fd::RawFd,
+        _: Option<&Digest>,
+        ctx: &mut Exchange,
+    ) -> Result<()> {
+        ctx.reused = reused;
+        if !reused {
+            ctx.connect = ctx.micros(Instant::now());
+            if let Some(attempt) = &ctx.attempt
+                && let Some(counters) = attempt.held.counters.get(attempt.index as usize)
+            {
+                counters.connected(self.worker);
+            }
+        }
+        Ok(())
+    }
+
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        ctx: &mut Exchange,
+        mut e: Box<Error>,
+    ) -> Box<Error> {
+        let timed_out = *e.etype() == ErrorType::ConnectTimedout;
+        let trouble = if timed_out { Trouble::ConnectTimeout } else { Trouble::Connect };
+        ctx.term = Term::ConnectFailed;
+        // Nothing of the request was sent, so any request may be tried elsewhere.
+        let retry = ctx.fail_attempt(trouble, true);
+        e.set_retry(retry);
+        e
+    }
+
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        mut e: Box<Error>,
+        ctx: &mut Exchange,
+        client_reused: bool,
+    ) -> Box<Error> {
+        e.retry.decide_reuse(client_reused);
+        if *e.esource() != ErrorSource::Upstream {
+            e.set_retry(false);
+            return e;
+        }
+        let timed_out = matches!(e.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
+        let trouble = if timed_out { Trouble::Timeout } else { Trouble::Broken };
+        ctx.term = if timed_out { Term::ServerTimeout } else { Term::ServerError };
+        let may_retry = e.retry()
+            && session.req_header().method.is_idempotent()
+            && !session.as_ref().retry_buffer_truncated()
+            && session.response_written().is_none();
+        let retry = ctx.fail_attempt(trouble, may_retry);
+        ctx.stale = retry && client_reused;
+        e.set_retry(retry);
+        e
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        head: &mut RequestHeader,
+        ctx: &mut Exchange,
+    ) -> Result<()> {
+        if let Some(downstream) = Downstream::of(session.downstream_session.stream()) {
+            let client = downstream.client_ip();
+            let value = match head.headers.contains_key(&FORWARDED_FOR_NAME) {
+                false => client.clone(),
+                true => appended(&head.headers, client),
+            };
+            head.insert_header(FORWARDED_FOR, value)?;
+        }
+        head.insert_header(FORWARDED_PROTO, HeaderValue::from_static("http"))?;
+        if ctx.request_id.is_none() {
+            let given = head.headers.get(&REQUEST_ID_NAME).filter(|id| is_sane_id(id.as_bytes()));
+            match given.cloned() {
+                Some(given) => {
+                    ctx.request_id = Some(given);
+                    return Ok(());
+                }
+                None => ctx.request_id = Some(new_id()),
+            }
+        }
+        if let Some(id) = &ctx.request_id {
+            head.insert_header(REQUEST_ID, id.clone())?;
+        }
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _: &mut Session,
+        head: &mut ResponseHeader,
+        ctx: &mut Exchange,
+    ) -> Result<()> {
+        if head.status.is_informational() && head.status.as_u16() != 101 {
+            return Ok(());
+        }
+        let now = Instant::now();
+        ctx.response = ctx.micros(now);
+        if let Some(attempt) = &mut ctx.attempt {
+            attempt.answered(head.status.as_u16(), now);
+        }
+        ctx.term = Term::Ok;
+        Ok(())
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, e: &Error, ctx: &mut Exchange) -> FailToProxy {
+        let (status, term) = verdict(e, ctx.term);
+        ctx.term = term;
+        let mut keep = false;
+        if status > 0 && session.response_written().is_none_or(|r| r.status.is_informational()) {
+            // The rest of a request that was not read would be taken for the next one.
+            keep = !matches!(status, 400 | 408 | 421 | 431) && session.is_body_done();
+            keep &= answer::error(status).send(session.as_downstream_mut(), keep).await.is_ok();
+            self.vitals.counters.answered();
+        }
+        FailToProxy { error_code: status, can_reuse_downstream: keep }
+    }
+
+    async fn logging(&self, session: &mut Session, e: Option<&Error>, ctx: &mut Exchange) {
+        if ctx.quiet {
+            self.vitals.counters.answered();
+            return;
+        }
+        let status = session.response_written().map_or(0, |r| r.status.as_u16());
+        if let Some(attempt) = &ctx.attempt
+            && attempt.reported
+            && let Some(counters) = attempt.held.counters.get(attempt.index as usize)
+        {
+            counters.answer(self.worker, status, session.body_bytes_sent() as u64);
+        }
+        if e.is_some()
+            && matches!(ctx.term, Term::ClientAbort)
+            && let Some(route) = &ctx.route
+        {
+            route.service.pool.counters.client_aborted(self.worker);
+        }
+        self.record(session, ctx, status);
+    }
+
+    /// The access log says it, in a form that machines read.
+    fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(&self, _: &Session, _: &Exchange, _: &Error, _: ProxyWarnLogContext) -> bool {
+        true
+    }
+}
+
+/// Status and reason of a request that failed. 0: there is nobody left to answer.
+fn verdict(e: &Error, known: Term) -> (u16, Term) {
+    if let ErrorType::HTTPStatus(status) = e.etype() {
+        return (*status, if known == Term::Ok { Term::Internal } else { known });
+    }
+    match e.esource() {
+        ErrorSource::Upstream => match known {
+            Term::ConnectFailed => (503, known),
+            Term::ServerTimeout => (504, known),
+            _ => (502, Term::ServerError),
+        },
+        ErrorSource::Downstream => match e.etype() {
+            ErrorType::ReadTimedout => (408, Term::ClientTimeout),
+            ErrorType::WriteTimedout => (0, Term::ClientTimeout),
+            ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed => {
+                (0, Term::ClientAbort)
+            }
+            _ => (400, Term::BadRequest),
+        },
+        ErrorSource::Internal | ErrorSource::Unset => (500, Term::Internal),
+    }
+}
+
+/// Whether a raw head has a line `Content-Length`.
+fn names_content_length(raw: &[u8]) -> bool {
+    raw.split(|b| *b == b'\n')
+        .skip(1)
+        .filter_map(|line| line.split(|b| *b == b':').next())
+        .any(|name| name.trim_ascii().eq_ignore_ascii_case(b"content-length"))
+}
+
+/// All values of `X-Forwarded-For` and the client, as one.
+fn appended(headers: &HeaderMap, client: &HeaderValue) -> HeaderValue {
+    let mut all = Vec::with_capacity(64);
+    for value in headers.get_all(&FORWARDED_FOR_NAME) {
+        all.extend_from_slice(value.as_bytes());
+        all.extend_from_slice(b", ");
+    }
+    all.extend_from_slice(client.as_bytes());
+    // Made of values and so a value.
+    HeaderValue::try_from(all).unwrap_or_else(|_| client.clone())
+}
+
+/// Whether a client's id may go into logs and to servers as it is.
+fn is_sane_id(id: &[u8]) -> bool {
+    (1..=LONGEST_ID).contains(&id.len())
+        && id
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'/' | b'=' | b'+'))
+}
+
+/// 128 random bits in hexadecimal.
+fn new_id() -> HeaderValue {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let (a, b) = Worker::with(|w| (w.random(), w.random())).unwrap_or_default();
+    let mut bits = (u128::from(a) << 64) | u128::from(b);
+    let mut text = [b'0'; 32];
+    for digit in &mut text {
+        *digit = HEX.get((bits >> 124) as usize).copied().unwrap_or(b'0');
+        bits <<= 4;
+    }
+    HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("0"))
+}

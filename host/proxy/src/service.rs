@@ -1,0 +1,135 @@
+//! What is offered to clients: addresses, and the pool behind them.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use crate::pool::Pool;
+
+/// A service: some addresses with one pool behind them.
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// Its name in the fleet file.
+    pub name: Arc<str>,
+    /// Where clients find it. An unspecified address (`0.0.0.0`, `::`) is every address of its port that no other
+    /// service has; a connection to any other address is closed.
+    pub addresses: Vec<SocketAddr>,
+    /// Who answers.
+    pub pool: Arc<Pool>,
+    /// The path that this node answers itself, `/healthcheck` by default; `None` passes everything on.
+    pub healthcheck: Option<Arc<str>>,
+}
+
+impl Service {
+    /// A service with `/healthcheck`.
+    pub fn new(name: impl Into<Arc<str>>, addresses: Vec<SocketAddr>, pool: Arc<Pool>) -> Self {
+        Self { name: name.into(), addresses, pool, healthcheck: Some("/healthcheck".into()) }
+    }
+}
+
+/// All services of a node. Immutable; a change makes another, see [`Shards::set_services`](crate::Shards::set_services).
+#[derive(Debug, Clone, Default)]
+pub struct ServiceTable {
+    services: Vec<Arc<Service>>,
+    /// By address, and by port alone with an unspecified address.
+    by_address: HashMap<SocketAddr, usize>,
+}
+
+/// Why services cannot be offered together. The fleet file is at fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ServiceError {
+    /// Two services with one address.
+    #[error("services {first} and {second} both have the address {address}; give one of them another")]
+    SameAddress {
+        /// The one that came first.
+        first: Arc<str>,
+        /// The other.
+        second: Arc<str>,
+        /// Their address.
+        address: SocketAddr,
+    },
+}
+
+impl ServiceTable {
+    /// The table of these services.
+    pub fn new(services: Vec<Service>) -> Result<Self, ServiceError> {
+        let services: Vec<_> = services.into_iter().map(Arc::new).collect();
+        let mut by_address: HashMap<SocketAddr, usize> = HashMap::new();
+        for (at, service) in services.iter().enumerate() {
+            for address in &service.addresses {
+                let address = normal(*address);
+                let before = by_address.insert(address, at).filter(|before| *before != at);
+                if let Some(first) = before.and_then(|b| services.get(b)) {
+                    let (first, second) = (first.name.clone(), service.name.clone());
+                    return Err(ServiceError::SameAddress { first, second, address });
+                }
+            }
+        }
+        Ok(Self { services, by_address })
+    }
+
+    /// The services, in the order they were given.
+    pub fn services(&self) -> &[Arc<Service>] {
+        &self.services
+    }
+
+    /// The service at a connection's local address, as an index into [`ServiceTable::services`].
+    pub(crate) fn at(&self, local: SocketAddr) -> Option<usize> {
+        let local = normal(local);
+        self.by_address
+            .get(&local)
+            .or_else(|| self.by_address.get(&SocketAddr::new(IpAddr::from([0u8; 16]), local.port())))
+            .copied()
+    }
+}
+
+/// One spelling for each address: IPv4 as such where a dual-stack socket shows it mapped into IPv6, `::` for both
+/// unspecified addresses, no scope and flow.
+pub(crate) fn normal(address: SocketAddr) -> SocketAddr {
+    let ip = address.ip().to_canonical();
+    let ip = if ip.is_unspecified() { IpAddr::from([0u8; 16]) } else { ip };
+    SocketAddr::new(ip, address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::PoolSettings;
+    use weir_core::schedule::{Plan, View};
+
+    fn service(name: &str, addresses: &[&str]) -> Service {
+        let view = View::new(1, 1, Arc::new([]), Plan::Fallback);
+        let pool = Pool::new(name, 1, PoolSettings::default(), None, view);
+        Service::new(name, addresses.iter().map(|a| a.parse().unwrap()).collect(), pool)
+    }
+
+    #[test]
+    fn a_mapped_address_finds_its_ipv4_service_and_another_address_finds_none() {
+        let table = ServiceTable::new(vec![
+            service("a", &["198.51.100.1:80", "[2001:db8::1]:80"]),
+            service("b", &["198.51.100.2:80"]),
+        ])
+        .unwrap();
+        let at = |a: &str| table.at(a.parse().unwrap());
+        assert_eq!(at("[::ffff:198.51.100.2]:80"), Some(1));
+        assert_eq!(at("[2001:db8::1]:80"), Some(0));
+        assert_eq!(at("198.51.100.1:81"), None);
+        assert_eq!(at("192.0.2.1:80"), None);
+    }
+
+    #[test]
+    fn an_unspecified_address_is_every_other_address_of_its_port() {
+        let table =
+            ServiceTable::new(vec![service("any", &["0.0.0.0:80"]), service("one", &["192.0.2.1:80"])])
+                .unwrap();
+        assert_eq!(table.at("192.0.2.1:80".parse().unwrap()), Some(1));
+        assert_eq!(table.at("[2001:db8::9]:80".parse().unwrap()), Some(0));
+        assert_eq!(table.at("192.0.2.1:8080".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn an_address_belongs_to_one_service() {
+        let both = vec![service("a", &["192.0.2.1:80"]), service("b", &["[::ffff:192.0.2.1]:80"])];
+        assert!(matches!(ServiceTable::new(both), Err(ServiceError::SameAddress { .. })));
+    }
+}
