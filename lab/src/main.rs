@@ -1,2 +1,161 @@
-//! Placeholder.
-fn main() {}
+//! The lab: installs, builds, runs, tests and measures Weir on one machine, from outside, as a stranger would.
+//!
+//! `cargo lab` is an alias for this binary (`.cargo/config.toml`). It stays light, because it is the first thing that
+//! a fresh machine compiles: no runtime, no proxy, no Wasm engine.
+//!
+//! | module | is |
+//! |---|---|
+//! | [`up`] | the demo: a node before three servers |
+//! | [`test`], [`stage`], [`rules`] | every check and test |
+//! | [`trials`] | what is promised, tried on the binary |
+//! | [`bench`] | what is measured |
+//! | [`node`], [`fleet`], [`server`], [`load`], [`http`] | a node under our eyes, its file, its servers, its clients |
+//! | [`doctor`], [`machine`], [`install`], [`build`], [`command`] | what the machine has and gets |
+
+#![allow(
+    clippy::indexing_slicing,
+    reason = "JSON values are indexed, which answers null for what is not there"
+)]
+
+mod bench;
+mod build;
+mod command;
+mod doctor;
+mod fleet;
+mod http;
+mod install;
+mod load;
+mod machine;
+mod node;
+mod paths;
+mod plugins;
+mod rules;
+mod say;
+mod server;
+mod stage;
+mod test;
+mod trials;
+mod up;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+
+/// Installs, builds, runs, tests and measures Weir on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "cargo lab", bin_name = "cargo lab", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a node before three demo servers, show who answers, stay until Ctrl-C
+    Up {
+        /// End after this long (`10s`, `500ms`, `2m`) instead of at Ctrl-C
+        #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+        stay: Option<Duration>,
+        /// Print the result for machines
+        #[arg(long)]
+        json: bool,
+        /// Everything on loopback addresses; the only way there is, for now
+        #[arg(long)]
+        loopback: bool,
+    },
+    /// Run every check and test
+    Test {
+        /// Go on after a failure
+        #[arg(long)]
+        keep_going: bool,
+    },
+    /// Try one promise, or some, or all, on the built binary
+    Trial {
+        /// Names of trials; all where none is given
+        names: Vec<String>,
+    },
+    /// Check who depends on whom and how the tree is laid out
+    Rules,
+    /// Build the plugins
+    Plugins,
+    /// Say what this machine has, lacks, and how to get it
+    Doctor,
+    /// Measure
+    #[command(subcommand)]
+    Bench(bench::What),
+    /// Serve as a demo server until killed
+    #[command(hide = true)]
+    Serve {
+        /// Name that every answer carries
+        name: String,
+        /// Address to listen on
+        address: SocketAddr,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Up { stay, json, loopback: _ } => up::run(&up::Wish { stay, json }),
+        Command::Test { keep_going } => test::run(keep_going),
+        Command::Trial { names } => test::run_trials(&names),
+        Command::Rules => rules::run(),
+        Command::Plugins => {
+            install::for_building()?;
+            let folder = build::plugins()?;
+            println!("{}", paths::short(&folder));
+            Ok(())
+        }
+        Command::Doctor => doctor::run(),
+        Command::Bench(what) => bench::run(&what),
+        Command::Serve { name, address } => {
+            let _server = server::DemoServer::start_at(&name, address)?;
+            node::interrupted()?.recv().context("the watch for signals ended")
+        }
+    }
+}
+
+fn duration(text: &str) -> Result<Duration> {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let amount: f64 = number.parse().with_context(|| format!("`{text}` is not a time such as 10s"))?;
+    let seconds = match text.strip_prefix(number).unwrap_or_default() {
+        "ms" => amount / 1000.0,
+        "" | "s" => amount,
+        "m" => amount * 60.0,
+        unit => bail!("`{unit}` is not one of ms, s, m"),
+    };
+    Duration::try_from_secs_f64(seconds).with_context(|| format!("`{text}` is not a time such as 10s"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units_and_a_bare_number_is_seconds() {
+        for (text, millis) in [("10s", 10_000), ("500ms", 500), ("2m", 120_000), ("3", 3000), ("0.5s", 500)] {
+            assert_eq!(duration(text).unwrap(), Duration::from_millis(millis));
+        }
+        for text in ["", "s", "10h", "-1s", "ten"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,120 @@
+//! What is measured, and how it is told: a table for people, JSON below `target/lab/bench/` for machines.
+//!
+//! Figures are ratios of things that ran in turn, in the same minutes, on the same cores; the machine's own mood is in
+//! both sides. A median is shown with its range, so that a difference smaller than the noise looks like one.
+
+mod contender;
+mod plugins;
+mod proxy;
+mod reload;
+mod wrk;
+
+use anyhow::Result;
+use clap::Subcommand;
+use serde_json::Value;
+
+use crate::{command, paths, say};
+
+/// What can be measured.
+#[derive(Debug, Subcommand)]
+pub(crate) enum What {
+    /// The cost of a decision, for every plugin
+    Plugins {
+        /// A smoke run: shows that it works, not what it costs
+        #[arg(long)]
+        quick: bool,
+    },
+    /// The cost of a request, beside HAProxy, nginx and a bare Pingora
+    Proxy {
+        /// Rounds in which every row has its turn
+        #[arg(long, default_value_t = 9)]
+        rounds: usize,
+        /// A smoke run: shows that it works, not what it costs
+        #[arg(long)]
+        quick: bool,
+    },
+    /// What replacing a plugin every second costs requests under load
+    Reload {
+        /// Pairs of runs, one with and one without
+        #[arg(long, default_value_t = 5)]
+        pairs: usize,
+        /// A smoke run: shows that it works, not what it costs
+        #[arg(long)]
+        quick: bool,
+    },
+}
+
+/// Measures.
+pub(crate) fn run(what: &What) -> Result<()> {
+    match *what {
+        What::Plugins { quick } => plugins::run(quick),
+        What::Proxy { rounds, quick } => proxy::run(if quick { 1 } else { rounds }, quick),
+        What::Reload { pairs, quick } => reload::run(if quick { 1 } else { pairs }, quick),
+    }
+}
+
+/// Builds with the profile of what is shipped.
+fn build_dist(packages: &[&str]) -> Result<()> {
+    say::line(format!(
+        "  build     {} (profile dist; the first time this takes minutes)",
+        packages.join(", ")
+    ));
+    let mut build = command::cargo(&["build", "--profile", "dist"]);
+    for package in packages {
+        build.args(["-p", package]);
+    }
+    command::successful(&mut build, &paths::log("build-dist"))?;
+    Ok(())
+}
+
+/// Writes a result and says where.
+fn record(name: &str, result: &Value) -> Result<()> {
+    let file = paths::lab("bench").join(format!("{name}.json"));
+    std::fs::create_dir_all(paths::lab("bench"))?;
+    std::fs::write(&file, format!("{result:#}\n"))?;
+    say::line(format!("  {}", paths::short(&file)));
+    Ok(())
+}
+
+/// Numbers of several rounds.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+struct Spread {
+    median: f64,
+    lowest: f64,
+    highest: f64,
+}
+
+impl Spread {
+    /// Of these numbers; `None` of none.
+    fn of(numbers: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut sorted: Vec<f64> = numbers.into_iter().filter(|number| number.is_finite()).collect();
+        sorted.sort_by(f64::total_cmp);
+        let (lowest, highest) = (*sorted.first()?, *sorted.last()?);
+        let middle = sorted.len() / 2;
+        let upper = *sorted.get(middle)?;
+        let median = match sorted.get(middle.wrapping_sub(1)) {
+            Some(lower) if sorted.len().is_multiple_of(2) => f64::midpoint(*lower, upper),
+            _ => upper,
+        };
+        Some(Self { median, lowest, highest })
+    }
+
+    /// `1.05 (1.01-1.10)`, with this many decimals.
+    fn text(&self, decimals: usize) -> String {
+        let Self { median, lowest, highest } = self;
+        format!("{median:.decimals$} ({lowest:.decimals$}-{highest:.decimals$})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_or_between_the_two_in_the_middle() {
+        assert_eq!(Spread::of([3.0, 1.0, 2.0]).unwrap(), Spread { median: 2.0, lowest: 1.0, highest: 3.0 });
+        assert_eq!(Spread::of([4.0, 1.0, 2.0, 3.0]).unwrap().median, 2.5);
+        assert_eq!(Spread::of([]), None);
+        assert_eq!(Spread::of([f64::NAN]), None);
+    }
+}

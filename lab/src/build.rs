@@ -1,0 +1,35 @@
+//! Building what is tried: the binary `weir` and the plugins.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::{command, paths, plugins, say};
+
+/// Builds `weir` and the plugins, with a line for each; says where the plugins are.
+pub(crate) fn everything() -> Result<PathBuf> {
+    let began = Instant::now();
+    say::line("  build     weir (the first time this takes minutes)");
+    weir(&paths::log("build"))?;
+    let plugins = plugins()?;
+    say::line(format!("  build     done in {}", say::elapsed(began.elapsed())));
+    Ok(plugins)
+}
+
+/// Builds the binary under trial.
+pub(crate) fn weir(log: &Path) -> Result<()> {
+    command::successful(&mut command::cargo(&["build", "--release", "-p", "weir"]), log)?;
+    Ok(())
+}
+
+/// Builds the plugins and says where they are.
+pub(crate) fn plugins() -> Result<PathBuf> {
+    let built = plugins::build(paths::root(), &mut |step| say::line(format!("  plugins   {step}")))?;
+    Ok(built.folder)
+}
+
+/// Where the built plugins are.
+pub(crate) fn plugins_folder() -> PathBuf {
+    paths::target().join("plugins/wasm")
+}

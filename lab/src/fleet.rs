@@ -1,0 +1,250 @@
+//! Fleet files that the lab writes: one node, loopback, ports that were free a moment ago.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use crate::server::DemoServer;
+
+/// The name of the only node.
+pub(crate) const NODE: &str = "demo";
+
+/// A fleet file as a value. Field names are those of the file.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Fleet {
+    version: u32,
+    /// Where the node keeps what it keeps.
+    pub(crate) paths: Paths,
+    log: Log,
+    /// Where metrics can be read.
+    pub(crate) metrics: Metrics,
+    nodes: BTreeMap<String, Node>,
+    /// What the node's agent serves; its file decides over the node's own health.
+    pub(crate) agent: Agent,
+    /// Instances of plugins.
+    pub(crate) plugins: BTreeMap<String, Plugin>,
+    /// Servers and how one is chosen.
+    pub(crate) pools: BTreeMap<String, Pool>,
+    /// What clients connect to.
+    pub(crate) services: BTreeMap<String, Service>,
+}
+
+/// `[paths]`
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Paths {
+    pub(crate) plugins: PathBuf,
+    pub(crate) state: PathBuf,
+    pub(crate) run: PathBuf,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Log {
+    level: String,
+    access: String,
+}
+
+/// `[metrics]`
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Metrics {
+    enabled: bool,
+    pub(crate) listen: SocketAddr,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Node {
+    roles: Vec<&'static str>,
+    workers: u32,
+}
+
+/// `[agent]`
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Agent {
+    listen: SocketAddr,
+    pub(crate) file: PathBuf,
+}
+
+/// `[plugins.NAME]`
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Plugin {
+    pub(crate) file: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) config: String,
+}
+
+/// `[pools.NAME]`
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Pool {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) scheduler: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<Key>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) check: Option<Check>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) agent_check: Option<AgentCheck>,
+    pub(crate) servers: Vec<Server>,
+}
+
+/// What a request is known by.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Key {
+    Header(String),
+}
+
+/// `[pools.NAME.check]`
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Check {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    path: &'static str,
+    interval: &'static str,
+    fast_interval: &'static str,
+    rise: u32,
+    fall: u32,
+}
+
+/// `[pools.NAME.agent-check]`
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct AgentCheck {
+    pub(crate) port: u16,
+    pub(crate) interval: &'static str,
+}
+
+/// `[[pools.NAME.servers]]`
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Server {
+    pub(crate) name: String,
+    pub(crate) address: SocketAddr,
+    pub(crate) weight: u16,
+}
+
+/// `[services.NAME]`
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Service {
+    pub(crate) port: u16,
+    pub(crate) pool: String,
+}
+
+impl Fleet {
+    /// A fleet whose node keeps everything below `folder`.
+    pub(crate) fn new(folder: &Path) -> Result<Self> {
+        let paths =
+            Paths { plugins: folder.join("plugins"), state: folder.join("state"), run: folder.join("run") };
+        for each in [&paths.plugins, &paths.state, &paths.run] {
+            std::fs::create_dir_all(each).with_context(|| format!("cannot make {}", each.display()))?;
+        }
+        Ok(Self {
+            version: 1,
+            log: Log { level: "info".into(), access: folder.join("access.log").display().to_string() },
+            metrics: Metrics { enabled: true, listen: free_address()? },
+            nodes: BTreeMap::from([(NODE.to_owned(), Node { roles: vec!["l7", "agent"], workers: 0 })]),
+            agent: Agent { listen: free_address()?, file: folder.join("agent-check") },
+            plugins: BTreeMap::new(),
+            pools: BTreeMap::new(),
+            services: BTreeMap::new(),
+            paths,
+        })
+    }
+
+    /// Runs with this many workers; 0 is one for each core.
+    #[must_use]
+    pub(crate) fn with_workers(mut self, workers: u32) -> Self {
+        for node in self.nodes.values_mut() {
+            node.workers = workers;
+        }
+        self
+    }
+
+    /// Adds an instance of a plugin file with this configuration.
+    pub(crate) fn plugin(&mut self, name: &str, file: &str, config: &str) {
+        self.plugins.insert(name.into(), Plugin { file: file.into(), config: config.into() });
+    }
+
+    /// Adds a service on a free port with a pool of the same name, and says where it listens.
+    pub(crate) fn service(&mut self, name: &str, pool: Pool) -> Result<SocketAddr> {
+        let address = free_address()?;
+        self.pools.insert(name.into(), pool);
+        self.services.insert(name.into(), Service { port: address.port(), pool: name.into() });
+        Ok(address)
+    }
+
+    /// The admin socket of a node that runs this file.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.paths.run.join("admin.sock")
+    }
+
+    /// Writes the file at once: a reader sees the old one or the new one.
+    pub(crate) fn write(&self, file: &Path) -> Result<()> {
+        let text = toml::to_string(self)?;
+        let comment = "# Written by the lab. Every field: `weir reference`.\n";
+        replace(file, format!("{comment}{text}").as_bytes())
+    }
+}
+
+impl Pool {
+    /// These servers with these weights, without checks: up from the first moment.
+    pub(crate) fn unchecked(servers: &[DemoServer], weights: &[u16]) -> Self {
+        let servers = servers.iter().zip(weights).map(|(server, weight)| Server {
+            name: server.name.clone(),
+            address: server.address,
+            weight: *weight,
+        });
+        Self { scheduler: None, key: None, check: None, agent_check: None, servers: servers.collect() }
+    }
+
+    /// Servers elsewhere, of equal weight, without checks.
+    pub(crate) fn of(addresses: &[SocketAddr]) -> Self {
+        let servers = addresses.iter().enumerate().map(|(number, address)| Server {
+            name: format!("s{number}"),
+            address: *address,
+            weight: 1,
+        });
+        Self { scheduler: None, key: None, check: None, agent_check: None, servers: servers.collect() }
+    }
+
+    /// With an HTTP check, quick enough for a person to watch.
+    #[must_use]
+    pub(crate) fn checked(mut self) -> Self {
+        self.check = Some(Check {
+            kind: "http",
+            path: "/plain",
+            interval: "1s",
+            fast_interval: "200ms",
+            rise: 1,
+            fall: 2,
+        });
+        self
+    }
+
+    /// Chosen by this instance of a plugin.
+    #[must_use]
+    pub(crate) fn by(mut self, plugin: &str) -> Self {
+        self.scheduler = Some(plugin.into());
+        self
+    }
+
+    /// Requests are known by this header.
+    #[must_use]
+    pub(crate) fn keyed_by_header(mut self, name: &str) -> Self {
+        self.key = Some(Key::Header(name.into()));
+        self
+    }
+}
+
+/// Puts a file in its place by rename, as an operator should.
+pub(crate) fn replace(file: &Path, content: &[u8]) -> Result<()> {
+    let unready = file.with_extension("unready");
+    std::fs::write(&unready, content).with_context(|| format!("cannot write {}", unready.display()))?;
+    std::fs::rename(&unready, file).with_context(|| format!("cannot put {} in place", file.display()))
+}
+
+/// A loopback address that nobody listens on at this moment.
+pub(crate) fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}

@@ -1,0 +1,86 @@
+//! `cargo lab test`: every check and test there is, in the order of what they cost.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use crate::stage::{Count, Failed, Outcome, Stages, counted};
+use crate::{build, command, install, paths, rules, trials};
+
+/// Runs everything; an error where something failed.
+pub(crate) fn run(keep_going: bool) -> Result<()> {
+    install::for_building()?;
+    let mut stages = Stages::new(keep_going);
+    stages.run("format", "cargo fmt --all", |log| cargo(&["fmt", "--all", "--check"], &[], log));
+    stages.run("rules", "cargo lab rules", |_| Ok(rules::run().map(|()| Count::ONE)?));
+    let lints = ["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    stages.run("lints", "cargo clippy --release --workspace --all-targets -- -D warnings", |log| {
+        cargo(&lints, &[], log)
+    });
+    let docs = ["doc", "--release", "--workspace", "--no-deps", "--document-private-items"];
+    stages.run(
+        "documentation",
+        "RUSTDOCFLAGS='-D warnings' cargo doc --release --workspace --no-deps --document-private-items",
+        |log| cargo(&docs, &[("RUSTDOCFLAGS", "-D warnings")], log),
+    );
+    stages.run("plugins", "cargo lab plugins", |_| Ok(build::plugins().map(|_| Count::ONE)?));
+    stages.run("unit tests", "cargo test --release --workspace", unit_tests);
+    stages.run("binary", "cargo build --release -p weir", |log| Ok(build::weir(log).map(|()| Count::ONE)?));
+    for trial in trials::ALL {
+        let name = format!("trial {}", trial.name);
+        stages.run(&name, &format!("cargo lab trial {}", trial.name), |_| {
+            Ok(trial.run().map(|()| Count::ONE)?)
+        });
+    }
+    if !stages.finish() {
+        // The totals are the last line; an error message would follow them.
+        std::process::exit(1);
+    }
+    Ok(())
+}
+
+/// Runs trials by name, all where none is named.
+pub(crate) fn run_trials(names: &[String]) -> Result<()> {
+    install::for_building()?;
+    build::everything()?;
+    for name in names {
+        if !trials::ALL.iter().any(|trial| trial.name == name) {
+            let known: Vec<&str> = trials::ALL.iter().map(|trial| trial.name).collect();
+            bail!("no trial is named {name}; there are: {}", known.join(", "));
+        }
+    }
+    let mut stages = Stages::new(true);
+    for trial in
+        trials::ALL.iter().filter(|trial| names.is_empty() || names.iter().any(|name| name == trial.name))
+    {
+        stages.run(trial.name, &format!("cargo lab trial {}", trial.name), |_| {
+            println!("  {}: {}", trial.name, trial.promise);
+            Ok(trial.run().map(|()| Count::ONE)?)
+        });
+    }
+    if !stages.finish() {
+        std::process::exit(1);
+    }
+    Ok(())
+}
+
+fn cargo(arguments: &[&str], environment: &[(&str, &str)], log: &Path) -> Outcome {
+    let mut command = command::cargo(arguments);
+    command.envs(environment.iter().copied());
+    command::successful(&mut command, log)?;
+    Ok(Count::ONE)
+}
+
+fn unit_tests(log: &Path) -> Outcome {
+    // Past the first failing crate, so that the totals are those of all.
+    let mut command = command::cargo(&["test", "--release", "--workspace", "--no-fail-fast"]);
+    let output = command::watched(&mut command, log)?;
+    let mut count = counted(&output.text);
+    if output.status.success() {
+        return Ok(count);
+    }
+    // Code that does not compile fails without a test that could be counted.
+    count.failed = count.failed.max(1);
+    let why = format!("{}\n(whole log: {})", command::tail(&output.text), paths::short(log));
+    Err(Failed { why, count })
+}

@@ -1,0 +1,118 @@
+//! Promises, tried on the built binary from outside: real processes, real sockets, loopback only.
+//!
+//! A trial sees what an operator sees (files, the admin socket, metrics, exit codes) and what a client sees, and
+//! nothing else. What can be tried cheaper, is: these are for what only the whole can show.
+
+mod agents;
+mod check;
+mod demo;
+mod drain;
+mod failover;
+mod misbehaviour;
+mod reload;
+mod servers;
+mod weights;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::load::Report;
+use crate::server::DemoServer;
+use crate::{build, paths};
+
+/// One promise and how it is tried.
+pub(crate) struct Trial {
+    /// A word for the command line.
+    pub(crate) name: &'static str,
+    /// What is promised.
+    pub(crate) promise: &'static str,
+    tried: fn(&Path) -> Result<()>,
+}
+
+/// Every trial, the simplest first.
+pub(crate) const ALL: &[Trial] = &[
+    Trial {
+        name: "demo",
+        promise: "every service of the demo is answered by all three servers",
+        tried: demo::run,
+    },
+    Trial {
+        name: "check",
+        promise: "a fleet file with a fault ends in exit code 64 and a line that names it",
+        tried: check::run,
+    },
+    Trial {
+        name: "weights",
+        promise: "10,000 requests over weights 5:3:1 give exactly the promised counts",
+        tried: weights::run,
+    },
+    Trial {
+        name: "servers",
+        promise: "a changed fleet file is applied live, an invalid one changes nothing",
+        tried: servers::run,
+    },
+    Trial {
+        name: "failover",
+        promise: "a server that dies under load costs no request",
+        tried: failover::run,
+    },
+    Trial {
+        name: "agents",
+        promise: "the node's agent file and a server's agent are obeyed",
+        tried: agents::run,
+    },
+    Trial {
+        name: "misbehaviour",
+        promise: "a plugin that misbehaves costs no request and is named",
+        tried: misbehaviour::run,
+    },
+    Trial { name: "reload", promise: "plugin files replaced under load cost no request", tried: reload::run },
+    Trial { name: "drain", promise: "SIGTERM lets every request end that has begun", tried: drain::run },
+];
+
+impl Trial {
+    /// Tries it in an empty folder of its own, `target/lab/trials/NAME`, which stays for whoever wants to look.
+    pub(crate) fn run(&self) -> Result<()> {
+        let folder = paths::lab("trials").join(self.name);
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder)?;
+        }
+        std::fs::create_dir_all(&folder)?;
+        (self.tried)(&folder).with_context(|| {
+            format!("not kept: {} (node's log: {})", self.promise, paths::short(&folder.join("weir.log")))
+        })
+    }
+}
+
+/// Demo servers of these names.
+fn servers(names: &[&str]) -> Result<Vec<DemoServer>> {
+    names.iter().map(|name| DemoServer::start(name)).collect()
+}
+
+/// A plugin file as it was built.
+fn built(file: &str) -> PathBuf {
+    build::plugins_folder().join(file)
+}
+
+/// What the status says of one plugin instance.
+fn plugin<'a>(status: &'a Value, instance: &str) -> Option<&'a Value> {
+    status.get("plugins")?.as_array()?.iter().find(|plugin| plugin["instance"] == instance)
+}
+
+/// The value of a metric's sample whose line holds all these pieces; the sum where several do.
+fn metric(text: &str, name: &str, pieces: &[&str]) -> f64 {
+    let lines =
+        text.lines().filter(|line| line.starts_with(name) && pieces.iter().all(|piece| line.contains(piece)));
+    lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+}
+
+/// Whether a load lost nothing.
+fn lost_nothing(what: &str, report: &Report) -> Result<()> {
+    ensure!(report.sent > 0, "{what}: nothing was sent");
+    if report.failed() > 0 {
+        bail!("{what}: {}", report.summary());
+    }
+    Ok(())
+}
