@@ -6,16 +6,21 @@ use serde_json::Value;
 
 use super::Fleet;
 
-/// The JSON schema (draft 2020-12) of a fleet file, for editors. What holds between fields is not in it; [`super::parse`] knows.
-pub fn json_schema() -> Value {
-    let mut schema = schemars::schema_for!(Fleet).to_value();
-    without_null(&mut schema);
-    schema
+/// The JSON schema (draft 2020-12) of a fleet file, for editors. What holds between fields is not in it;
+/// [`super::parse`] knows.
+pub fn json_schema() -> String {
+    format!("{:#}\n", schema())
 }
 
 /// The reference of every section and field with type, default and meaning, as Markdown.
 pub fn reference() -> String {
-    markdown::reference(&json_schema())
+    markdown::reference(&schema())
+}
+
+fn schema() -> Value {
+    let mut schema = schemars::schema_for!(Fleet).to_value();
+    without_null(&mut schema);
+    schema
 }
 
 /// TOML has no null: a field that may be absent is absent. What serde can read besides must not be offered by an editor.
