@@ -100,3 +100,76 @@ fn part(whole: Duration, random: u64) -> Duration {
     let micros = (whole.as_micros().min(u128::from(u64::MAX)) * u128::from(random)) >> 64;
     Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(2);
+
+    /// The times of the first rounds of a server whose checks take no time.
+    fn times(seed: u64, rounds: usize) -> Vec<Moment> {
+        let mut cadence = Cadence::new(seed, INTERVAL, Moment::ZERO);
+        (0..rounds)
+            .map(|_| {
+                let now = cadence.deadline().unwrap();
+                assert!(cadence.start(now) && cadence.end(INTERVAL, now));
+                now
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_times_and_another_gives_others() {
+        assert_eq!(times(1, 50), times(1, 50));
+        assert_ne!(times(1, 50), times(2, 50));
+    }
+
+    #[test]
+    fn every_round_but_the_second_is_within_a_tenth_of_its_time() {
+        for seed in 0..200 {
+            let times = times(seed, 20);
+            assert!(times[0] <= Moment::ZERO.after(INTERVAL / 10));
+            let second = times[1].since(times[0]);
+            assert!(second >= INTERVAL / 2 && second <= INTERVAL * 3 / 2);
+            for pair in times[1..].windows(2) {
+                let gap = pair[1].since(pair[0]);
+                assert!(gap >= INTERVAL * 9 / 10 && gap <= INTERVAL * 11 / 10, "{gap:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn from_the_second_round_on_checks_are_spread_over_the_whole_interval() {
+        // 1,000 servers, 20 slots of the second after the first round: with an even spread each slot has 50.
+        let mut slots = [0u32; 20];
+        for seed in 0..1000 {
+            let second = times(seed, 2)[1].since(Moment::ZERO.after(INTERVAL / 2));
+            let slot = second.as_millis() * 20 / 2200;
+            slots[usize::try_from(slot).unwrap()] += 1;
+        }
+        assert!(slots.iter().all(|servers| *servers < 100), "{slots:?}");
+    }
+
+    #[test]
+    fn a_check_that_takes_longer_than_its_interval_is_followed_at_once_and_never_overlapped() {
+        let mut cadence = Cadence::new(1, INTERVAL, Moment::ZERO);
+        let start = cadence.deadline().unwrap();
+        assert!(cadence.start(start));
+        assert_eq!(cadence.deadline(), None);
+        assert!(!cadence.start(start.after(INTERVAL * 5)));
+        let end = start.after(INTERVAL * 5);
+        assert!(cadence.end(INTERVAL, end));
+        assert_eq!(cadence.deadline(), Some(end));
+        assert!(!cadence.end(INTERVAL, end), "it has ended already");
+    }
+
+    #[test]
+    fn a_shorter_interval_applies_to_the_round_that_is_waited_for() {
+        let mut cadence = Cadence::new(1, Duration::from_secs(3600), Moment::ZERO);
+        let start = cadence.deadline().unwrap();
+        assert!(cadence.start(start) && cadence.end(Duration::from_secs(3600), start));
+        cadence.retime(INTERVAL, start);
+        assert!(cadence.deadline().unwrap() <= start.after(INTERVAL));
+    }
+}

@@ -48,3 +48,55 @@ pub(super) fn scaled(whole: u32, share: u8) -> u32 {
     let part = (u64::from(whole) * u64::from(share)).div_ceil(100);
     u32::try_from(part).unwrap_or(whole)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// (seconds after the start, share) of each step until it is over, and when that is.
+    fn steps(whole: Duration) -> (Vec<(u64, u8)>, u64) {
+        let mut now = Moment::ZERO;
+        let mut ramp = SlowStart::new(whole, now);
+        let mut seen = Vec::new();
+        while let Some(at) = ramp {
+            seen.push((now.as_micros() / 1_000_000, at.share()));
+            assert!(at.deadline() > now, "a deadline that is not ahead is a busy loop");
+            now = at.deadline();
+            ramp = at.advanced(now);
+        }
+        (seen, now.as_micros() / 1_000_000)
+    }
+
+    #[test]
+    fn it_takes_twenty_steps_and_exactly_its_time() {
+        let (seen, end) = steps(SECOND * 40);
+        assert_eq!(seen.len(), 19);
+        assert_eq!(seen.first(), Some(&(0, 5)));
+        assert_eq!(seen.get(1), Some(&(2, 10)));
+        assert_eq!(seen.last(), Some(&(36, 95)));
+        assert_eq!(end, 38, "the last step is to the full weight");
+    }
+
+    #[test]
+    fn no_step_is_shorter_than_a_second() {
+        assert_eq!(steps(SECOND * 4), (vec![(0, 25), (1, 50), (2, 75)], 3));
+        assert_eq!(steps(SECOND), (vec![], 0));
+        assert_eq!(steps(Duration::ZERO), (vec![], 0));
+    }
+
+    #[test]
+    fn a_late_timer_finds_the_step_of_its_time() {
+        let ramp = SlowStart::new(SECOND * 20, Moment::ZERO).unwrap();
+        let late = ramp.advanced(Moment::ZERO.after(SECOND * 9)).unwrap();
+        assert_eq!((late.share(), late.deadline()), (50, Moment::ZERO.after(SECOND * 10)));
+        assert!(late.advanced(Moment::ZERO.after(SECOND * 100)).is_none());
+    }
+
+    #[test]
+    fn a_share_of_something_is_something() {
+        assert_eq!((scaled(0, 5), scaled(1, 5), scaled(100, 5), scaled(30, 50)), (0, 1, 5, 15));
+        assert_eq!(scaled(u32::MAX, 100), u32::MAX);
+    }
+}
