@@ -15,7 +15,8 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::command::{Command, ServerCommand};
-use crate::page;
+use crate::status::NodeStatus;
+use crate::{metrics, page, report};
 
 type Commands = mpsc::Sender<Command>;
 
@@ -60,27 +61,40 @@ fn readable() -> Router<Commands> {
     Router::new()
         .route("/", get(status_page))
         .route("/status", get(status))
-        .route("/metrics", get(metrics))
+        .route("/status.txt", get(status_text))
+        .route("/plugins", get(plugins))
+        .route("/plugins.txt", get(plugins_text))
+        .route("/metrics", get(metrics_text))
 }
 
-async fn status_page(State(commands): State<Commands>) -> Response {
-    match ask(&commands, Command::Status).await {
-        Ok(status) => Html(page::render(&status)).into_response(),
-        Err(e) => e,
-    }
+async fn status_page(commands: State<Commands>) -> Response {
+    shown(commands, |status| Html(page::render(&status)).into_response()).await
 }
 
-async fn status(State(commands): State<Commands>) -> Response {
-    match ask(&commands, Command::Status).await {
-        Ok(status) => Json(*status).into_response(),
-        Err(e) => e,
-    }
+async fn status(commands: State<Commands>) -> Response {
+    shown(commands, |status| Json(status).into_response()).await
 }
 
-async fn metrics(State(commands): State<Commands>) -> Response {
+async fn status_text(commands: State<Commands>) -> Response {
+    shown(commands, |status| report::text(&status).into_response()).await
+}
+
+async fn plugins(commands: State<Commands>) -> Response {
+    shown(commands, |status| Json(status.plugins).into_response()).await
+}
+
+async fn plugins_text(commands: State<Commands>) -> Response {
+    shown(commands, |status| report::plugins(&status.plugins).into_response()).await
+}
+
+async fn metrics_text(commands: State<Commands>) -> Response {
     const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    match ask(&commands, Command::Metrics).await {
-        Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
+    shown(commands, |status| ([(header::CONTENT_TYPE, OPENMETRICS)], metrics::encode(status)).into_response()).await
+}
+
+async fn shown(State(commands): State<Commands>, show: impl FnOnce(NodeStatus) -> Response) -> Response {
+    match ask(&commands, Command::Status).await {
+        Ok(status) => show(*status),
         Err(e) => e,
     }
 }

@@ -11,8 +11,6 @@ use crate::status::NodeStatus;
 pub enum Command {
     /// What is this node doing?
     Status(oneshot::Sender<Box<NodeStatus>>),
-    /// Metrics in the text format of Prometheus.
-    Metrics(oneshot::Sender<String>),
     /// Read the fleet file and the plugin directory now.
     Reload(oneshot::Sender<Result<String, String>>),
     /// An operator's word about a server.

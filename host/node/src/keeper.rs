@@ -17,8 +17,6 @@ pub enum News {
     Members(Vec<Member>),
     /// How one server stands now.
     Standing(Arc<str>, Standing),
-    /// Where plans come from now; `None` is the native round robin.
-    Policy(Option<Arc<dyn PolicySource>>),
     /// The policy has another version or configuration: its plan may differ.
     Replan,
     /// Whoever waits for everything before this has been published.
@@ -31,17 +29,15 @@ pub struct Keeper {
     news: mpsc::Sender<News>,
 }
 
+/// The other end: a keeper that has not begun. News wait in it, so that whoever brings them can be made before
+/// the pool that they are about.
+pub struct Inbox(mpsc::Receiver<News>);
+
 impl Keeper {
-    /// Starts a keeper that publishes through `publish`.
-    pub fn start(
-        pool: &str,
-        workers: usize,
-        publish: impl FnMut(View) + Send + 'static,
-    ) -> std::io::Result<(Self, JoinHandle<()>)> {
+    /// A handle and its inbox.
+    pub fn new() -> (Self, Inbox) {
         let (news, inbox) = mpsc::channel();
-        let name = format!("pool {pool}");
-        let thread = Builder::new().name(name).spawn(move || keep(&inbox, Members::new(workers), publish))?;
-        Ok((Self { news }, thread))
+        (Self { news }, Inbox(inbox))
     }
 
     /// Tells the keeper. Never blocks.
@@ -58,8 +54,27 @@ impl Keeper {
     }
 }
 
-fn keep(inbox: &mpsc::Receiver<News>, mut members: Members, mut publish: impl FnMut(View)) {
-    let mut policy: Option<Arc<dyn PolicySource>> = None;
+impl Inbox {
+    /// Starts keeping, on a thread of its own. Plans come from `policy`, `None` is the native round robin; views go out
+    /// through `publish`.
+    pub fn start(
+        self,
+        pool: &str,
+        workers: usize,
+        policy: Option<Arc<dyn PolicySource>>,
+        publish: impl FnMut(View) + Send + 'static,
+    ) -> std::io::Result<JoinHandle<()>> {
+        let keep = move || keep(&self.0, Members::new(workers), policy.as_deref(), publish);
+        Builder::new().name(format!("pool {pool}")).spawn(keep)
+    }
+}
+
+fn keep(
+    inbox: &mpsc::Receiver<News>,
+    mut members: Members,
+    policy: Option<&dyn PolicySource>,
+    mut publish: impl FnMut(View),
+) {
     while let Ok(first) = inbox.recv() {
         let mut replan = false;
         let mut waiting = Vec::new();
@@ -67,10 +82,6 @@ fn keep(inbox: &mpsc::Receiver<News>, mut members: Members, mut publish: impl Fn
             match news {
                 News::Members(list) => members.set_members(list),
                 News::Standing(name, standing) => members.set_standing(&name, standing),
-                News::Policy(source) => {
-                    policy = source;
-                    replan = true;
-                }
                 News::Replan => replan = true,
                 News::Flush(done) => waiting.push(done),
             }
@@ -80,7 +91,7 @@ fn keep(inbox: &mpsc::Receiver<News>, mut members: Members, mut publish: impl Fn
             replan = true;
         }
         if replan {
-            let plan = policy.as_ref().map_or(Plan::Fallback, |p| p.plan(members.servers()));
+            let plan = policy.map_or(Plan::Fallback, |p| p.plan(members.servers()));
             if let Some(view) = members.planned(plan) {
                 publish(view);
             }
@@ -132,14 +143,15 @@ mod tests {
     fn a_failed_server_is_out_of_the_view_before_the_policy_is_asked() {
         let views = Views::default();
         let seen = Arc::clone(&views);
-        let (keeper, thread) = Keeper::start("p", 1, move |v| seen.lock().unwrap().push(v)).unwrap();
         let policy = Arc::new(Last { views: Arc::clone(&views), published: Mutex::default() });
+        let (keeper, inbox) = Keeper::new();
+        let source = Arc::clone(&policy) as Arc<dyn PolicySource>;
+        let thread = inbox.start("p", 1, Some(source), move |v| seen.lock().unwrap().push(v)).unwrap();
         keeper.tell(News::Members(vec![member("a"), member("b")]));
         for name in ["a", "b"] {
             let standing = Standing { state: State::Up, weight: 1, max_in_flight: None };
             keeper.tell(News::Standing(name.into(), standing));
         }
-        keeper.tell(News::Policy(Some(Arc::clone(&policy) as _)));
         keeper.flush();
         views.lock().unwrap().clear();
 
@@ -150,9 +162,6 @@ mod tests {
         assert_eq!(after, [(1, Plan::table(vec![1], 2).unwrap())]);
         assert_eq!(policy.published.lock().unwrap().last(), Some(&Some(1)));
 
-        keeper.tell(News::Policy(None));
-        keeper.flush();
-        assert_eq!(views.lock().unwrap().last().unwrap().plan, Plan::Fallback);
         drop(keeper);
         thread.join().unwrap();
     }

@@ -1,0 +1,356 @@
+//! `weir run`: from a fleet file to a serving node, and back to nothing without losing a request.
+//!
+//! Everything that changes the node after its start comes through one loop ([`Node::obey`]): commands of the admin socket
+//! and signals. What has a rhythm of its own (requests, checks, plugins) runs beside it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use sd_notify::NotifyState;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+use weir_core::config::{self, Access, Fleet, Role};
+use weir_core::health::{Admin, OperatorCommand, Weight};
+use weir_probe::Clock;
+use weir_probe::agent::{self, AgentFile};
+use weir_proxy::{AccessLog, Options, Shards};
+use weir_wasm::{Compiler, Runtime, RuntimeOptions};
+
+use crate::cli::RunArgs;
+use crate::command::{Command, ServerCommand, Word};
+use crate::fleet::FleetFile;
+use crate::logging::{self, LogLevel};
+use crate::operator::OperatorStates;
+use crate::own_agent::OwnAgent;
+use crate::pools::{Ground, RunningPool};
+use crate::{EXIT_FAULTY, admin, settings};
+
+mod apply;
+mod observe;
+
+/// How long the start waits for the first round of checks and for plugins before it says that it is ready.
+const FIRST_ROUND: Duration = Duration::from_secs(10);
+
+/// How long clients may take to finish after SIGTERM.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// How long `weir reload` waits for the plugin directory to be read.
+const RESCAN: Duration = Duration::from_secs(20);
+
+/// Commands that may wait; who sends one more waits itself.
+const COMMANDS: usize = 64;
+
+/// Runs a node until it is told to stop. [`EXIT_FAULTY`] where the fleet file has faults: nothing was bound then.
+pub fn main(args: &RunArgs) -> ExitCode {
+    let faulty = |fault: String| {
+        eprintln!("{}", fault.trim_end());
+        ExitCode::from(EXIT_FAULTY)
+    };
+    let file = match FleetFile::read(&args.fleet) {
+        Ok(file) => file,
+        Err(error) => return faulty(error.to_string()),
+    };
+    let name = args.node.clone().unwrap_or_else(host_name);
+    if let Err(unknown) = file.fleet.node(&name) {
+        return faulty(format!("{}: {unknown}; say which one this is with --node", args.fleet.display()));
+    }
+    let level = logging::start(file.fleet.log.level);
+    // One thread: checks, commands and scrapes are small. Requests have threads of their own, and so has each policy.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("weir: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(serve(file, name, level)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("weir: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// A node that runs.
+struct Node {
+    name: String,
+    file: FleetFile,
+    ground: Ground,
+    level: LogLevel,
+    operators: OperatorStates,
+    pools: BTreeMap<config::Name, RunningPool>,
+    shards: Option<Arc<Shards>>,
+    access_log: Option<AccessLog>,
+    own_agent: Option<Arc<OwnAgent>>,
+    started: Instant,
+    loaded: SystemTime,
+    reload_error: Option<String>,
+    restart_needed: Vec<String>,
+    draining: bool,
+}
+
+async fn serve(file: FleetFile, name: String, level: LogLevel) -> anyhow::Result<()> {
+    let fleet = Arc::clone(&file.fleet);
+    let this = fleet.node(&name)?.clone();
+    let (run_dir, state_dir) = (fleet.paths.run.as_path(), fleet.paths.state.as_path());
+    private_directory(run_dir, 0o755)?;
+    private_directory(state_dir, 0o700)?;
+
+    let (to_node, commands) = mpsc::channel(COMMANDS);
+    let admin = admin::bind(&run_dir.join("admin.sock"))?;
+    let readers = match fleet.metrics.enabled {
+        true => Some(bind(fleet.metrics.listen, "metrics.listen").await?),
+        false => None,
+    };
+    let agent_file = AgentFile::new(fleet.agent.file.as_path());
+    if this.has(Role::Agent) {
+        let listener = bind(fleet.agent.listen, "agent.listen").await?;
+        tokio::spawn(agent::serve(listener, agent_file.clone()));
+    }
+
+    let workers = match this.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        n => n.into(),
+    };
+    let compiler = Compiler::Child { exe: std::env::current_exe().context("cannot find this binary")? };
+    let plugins = RuntimeOptions::new(
+        state_dir.to_owned(),
+        fleet.paths.plugins.as_path().to_owned(),
+        workers,
+        compiler,
+    );
+    let ground = Ground {
+        node: name.clone(),
+        workers,
+        clock: Clock::start(),
+        plugins: Arc::new(Runtime::new(plugins)?),
+        nudge: Arc::new(OnceLock::new()),
+        changed: Arc::new(Notify::new()),
+    };
+    let mut node = Node {
+        own_agent: None,
+        name,
+        level,
+        operators: OperatorStates::load(state_dir),
+        pools: BTreeMap::new(),
+        shards: None,
+        access_log: None,
+        started: Instant::now(),
+        loaded: SystemTime::now(),
+        reload_error: None,
+        restart_needed: Vec::new(),
+        draining: false,
+        ground,
+        file,
+    };
+    if this.has(Role::L7) {
+        node.start_proxy(&fleet, workers, agent_file).await?;
+    }
+    tokio::spawn(admin::serve_commands(admin, to_node.clone()));
+    if let Some(readers) = readers {
+        tokio::spawn(admin::serve_readers(readers, to_node));
+    }
+    node.settle().await;
+    tracing::info!(node = %node.name, fleet = %node.file.path.display(), sha256 = %node.file.sha256, "ready");
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
+    node.obey(commands).await
+}
+
+async fn bind(address: std::net::SocketAddr, field: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{field}: cannot listen on {address}"))
+}
+
+/// Makes a directory for this node where there is none. One that is there keeps its mode: packaging may know better.
+fn private_directory(path: &Path, mode: u32) -> anyhow::Result<()> {
+    let made = fs::DirBuilder::new().recursive(true).mode(mode).create(path);
+    made.with_context(|| format!("cannot make the directory {}", path.display()))
+}
+
+/// Where requests are logged.
+fn access_log(access: &Access) -> anyhow::Result<Option<AccessLog>> {
+    match access {
+        Access::Off => Ok(None),
+        Access::Stdout => Ok(Some(AccessLog::to_writer(std::io::stdout()).context("log.access")?)),
+        Access::File(path) => {
+            let log = AccessLog::to_file(path.as_path());
+            Ok(Some(log.with_context(|| format!("log.access: cannot write to {path}"))?))
+        }
+    }
+}
+
+impl Node {
+    /// Starts the pools, then the proxy in front of them.
+    async fn start_proxy(&mut self, fleet: &Fleet, workers: usize, file: AgentFile) -> anyhow::Result<()> {
+        self.apply_pools(fleet)?;
+        self.access_log = access_log(&fleet.log.access)?;
+        let ports: std::collections::BTreeSet<u16> = fleet.services.values().map(|s| s.port).collect();
+        let options = Options {
+            workers,
+            ports: ports.into_iter().collect(),
+            access_log: self.access_log.clone(),
+            ..Options::default()
+        };
+        let shards = Arc::new(Shards::start(options, self.service_table(fleet)?)?);
+        let nudged = Arc::downgrade(&shards);
+        let nudge = move || {
+            if let Some(shards) = nudged.upgrade() {
+                shards.nudge();
+            }
+        };
+        let _ = self.ground.nudge.set(Box::new(nudge));
+        let told = Arc::downgrade(&shards);
+        let on_change = move |up| {
+            if let Some(shards) = told.upgrade() {
+                shards.set_agent_up(up);
+            }
+        };
+        self.own_agent = Some(OwnAgent::watch(file, on_change).await);
+        self.shards = Some(shards);
+        Ok(())
+    }
+
+    /// Waits for the first round of checks and the first version of each plugin, so that "ready" means that requests are
+    /// answered, by the policies that were asked for. A server or a plugin that hangs delays it, and no more.
+    async fn settle(&self) {
+        let end = Instant::now() + FIRST_ROUND;
+        let changed = &self.ground.changed;
+        loop {
+            let mut settled = true;
+            for pool in self.pools.values() {
+                settled &= pool.is_settled().await;
+            }
+            settled &= self.ground.plugins.status().iter().all(|p| !matches!(p.state, "loading" | "canary"));
+            if settled {
+                break;
+            }
+            tokio::select! {
+                () = changed.notified() => {}
+                () = tokio::time::sleep_until(end) => {
+                    tracing::warn!("ready without waiting any longer for the first round of checks and plugins");
+                    break;
+                }
+            }
+        }
+        for pool in self.pools.values() {
+            pool.flush();
+        }
+    }
+
+    /// The loop: commands and signals, one at a time, until the node is told to stop and has drained.
+    async fn obey(mut self, mut commands: mpsc::Receiver<Command>) -> anyhow::Result<()> {
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let (drained, mut all_drained) = mpsc::channel(1);
+        loop {
+            tokio::select! {
+                Some(command) = commands.recv() => self.command(command).await,
+                _ = hangup.recv() => {
+                    if let Some(log) = &self.access_log {
+                        log.reopen();
+                    }
+                    let _ = self.reload().await;
+                }
+                _ = terminate.recv() => if self.stop(drained.clone()) { break },
+                _ = interrupt.recv() => if self.stop(drained.clone()) { break },
+                Some(()) = all_drained.recv() => break,
+            }
+        }
+        // Shards end before their log is closed, so that the last line is in it.
+        drop(self.shards.take());
+        if let Some(log) = &self.access_log {
+            log.flush();
+        }
+        let socket = self.file.fleet.paths.run.as_path().join("admin.sock");
+        let _ = fs::remove_file(socket);
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    /// Begins to drain. True where there is nothing to wait for: told twice, or no proxy runs.
+    fn stop(&mut self, drained: mpsc::Sender<()>) -> bool {
+        let again = std::mem::replace(&mut self.draining, true);
+        let Some(shards) = self.shards.clone().filter(|_| !again) else { return true };
+        let _ = sd_notify::notify(&[NotifyState::Stopping]);
+        tracing::info!(seconds = DRAIN.as_secs(), "draining: healthchecks fail, connections close after their request");
+        tokio::spawn(async move {
+            let left = shards.drain(DRAIN).await.in_flight;
+            if left > 0 {
+                tracing::warn!(requests = left, "not waited for any longer");
+            }
+            let _ = drained.send(()).await;
+        });
+        false
+    }
+
+    async fn command(&mut self, command: Command) {
+        // Whoever asked may have gone away; what was done is done.
+        match command {
+            Command::Status(to) => drop(to.send(Box::new(self.status().await))),
+            Command::Reload(to) => drop(to.send(self.reload().await)),
+            Command::Server(command, to) => {
+                drop(to.send(self.operator(&command).await.map_err(|e| format!("{e:#}"))));
+            }
+            Command::RetryPlugin(name, to) => drop(to.send(self.retry_plugin(&name))),
+        }
+    }
+
+    async fn operator(&mut self, command: &ServerCommand) -> anyhow::Result<String> {
+        let (pool, server) = (command.pool.as_str(), command.server.as_str());
+        let known = || self.pools.keys().map(config::Name::as_str).collect::<Vec<_>>().join(", ");
+        let running =
+            self.pools.get(pool).with_context(|| format!("there is no pool {pool}; there are: {}", known()))?;
+        let mut said = self.operators.get(pool, server);
+        let order = match command.word {
+            Word::Ready => OperatorCommand::Admin(Admin::Ready),
+            Word::Drain => OperatorCommand::Admin(Admin::Drain),
+            Word::Maint => OperatorCommand::Admin(Admin::Maint),
+            Word::Weight(weight) => OperatorCommand::Weight(weight.map(Weight::Absolute)),
+        };
+        let status = running.operator(server, order).await?;
+        match order {
+            OperatorCommand::Admin(admin) => said.admin = admin,
+            OperatorCommand::Weight(weight) => said.weight = weight,
+        }
+        // Answered when the workers see it, not before.
+        running.flush();
+        self.operators.set(pool, server, said)?;
+        let (state, weight) = (status.state.as_str(), status.weight);
+        let reason = if status.reason.is_empty() { String::new() } else { format!(" ({})", status.reason) };
+        Ok(format!("{pool}/{server} is {state}{reason}, weight {weight}"))
+    }
+
+    fn retry_plugin(&self, name: &str) -> Result<String, String> {
+        let mut found = false;
+        for (pool, running) in &self.pools {
+            let Some(hosted) = running.hosted() else { continue };
+            let instance = settings::instance_name(scheduler(running.config()), pool.as_str());
+            if instance.as_ref() == name || scheduler(running.config()) == name {
+                hosted.retry();
+                found = true;
+            }
+        }
+        if found {
+            Ok(format!("{name} is tried again; weir plugin list shows how it went"))
+        } else {
+            Err(format!("no pool uses a plugin {name}; weir plugin list shows those that are used"))
+        }
+    }
+}
+
+fn scheduler(pool: &config::Pool) -> &str {
+    pool.scheduler.as_ref().map_or("", config::Name::as_str)
+}
