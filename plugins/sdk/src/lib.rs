@@ -55,6 +55,7 @@
 //! A panic is written to the host's log, ends the instance, and the host does its default for that call.
 
 pub mod agent_check;
+mod alias;
 #[doc(hidden)]
 pub mod bindings;
 pub mod config;
@@ -70,6 +71,7 @@ pub mod metrics;
 pub mod random;
 pub mod scheduler;
 
+pub use alias::Alias;
 pub use config::Config;
 pub use lifecycle::{ConfigError, Description, Label, Plugin, State};
 pub use random::Random;

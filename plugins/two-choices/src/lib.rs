@@ -14,11 +14,8 @@
 //! choices = 2
 //! ```
 
-mod alias;
-
-use alias::Alias;
 use weir_plugin::scheduler::{Choice, Load, Plan, Request, Scheduler, Server};
-use weir_plugin::{Config, ConfigError, Description, Plugin, Random};
+use weir_plugin::{Alias, Config, ConfigError, Description, Plugin, Random};
 
 /// The scheduler.
 #[derive(Debug)]

@@ -1,25 +1,25 @@
 //! Drawing by weight in constant time: Walker's alias method, built as by Vose, in whole numbers.
 
-use weir_plugin::Random;
+use crate::Random;
 
-/// A table to draw from. A row is as likely as any other and holds two places: below `limit` the draw is the row itself,
-/// else `other`.
+/// Weights to draw from. The default has none.
 #[derive(Debug, Default)]
-pub(crate) struct Alias {
+pub struct Alias {
     rows: Vec<Row>,
     total: u32,
 }
 
+/// A row is as likely as any other and stands for two positions: its own, and another's that has more than a row's share.
 #[derive(Debug, Clone, Copy)]
 struct Row {
-    /// Out of `total`.
+    /// Below this the draw is the row's own position. Out of `total`.
     limit: u32,
     other: u32,
 }
 
 impl Alias {
     /// For weights whose sum is less than 2^32.
-    pub(crate) fn new(weights: impl Iterator<Item = u32> + Clone) -> Self {
+    pub fn new(weights: impl Iterator<Item = u32> + Clone) -> Self {
         let total: u32 = weights.clone().sum();
         let count = weights.clone().count() as u64;
         // Each weight times the number of rows: a row's fair share is then `total`.
@@ -47,7 +47,7 @@ impl Alias {
     }
 
     /// The position of a weight, each as likely as its part of the sum; 0 when there are none.
-    pub(crate) fn draw(&self, random: &mut Random) -> usize {
+    pub fn draw(&self, random: &mut Random) -> usize {
         let at = random.below(self.rows.len() as u32);
         match self.rows.get(at as usize) {
             Some(row) if random.below(self.total) >= row.limit => row.other as usize,
