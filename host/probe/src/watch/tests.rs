@@ -1,1 +1,295 @@
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinHandle;
+use weir_core::health::{Admin, AgentTiming, Cause, CheckTiming, Weight};
+
+use super::*;
+use crate::check::Method;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn timing() -> CheckTiming {
+    CheckTiming { interval: SECOND, fast_interval: SECOND / 5, timeout: SECOND, rise: 2, fall: 3 }
+}
+
+/// A server with a TCP check at this address.
+fn tcp(name: &str, address: SocketAddr) -> Watched {
+    Watched {
+        name: name.into(),
+        spec: HealthSpec { weight: 10, check: Some(timing()), ..HealthSpec::default() },
+        check: Some(Check { address, proxy_line: false, method: Method::Tcp }),
+        agent: None,
+        operator: Operator::default(),
+    }
+}
+
+/// A server with an agent at this address.
+fn with_agent(name: &str, address: SocketAddr) -> Watched {
+    Watched {
+        spec: HealthSpec {
+            weight: 10,
+            agent: Some(AgentTiming { interval: SECOND }),
+            ..HealthSpec::default()
+        },
+        check: None,
+        agent: Some(Question { address, send: String::new() }),
+        ..tcp(name, address)
+    }
+}
+
+type Changes = UnboundedReceiver<(Arc<str>, Status)>;
+
+fn watch() -> (Watch, Changes) {
+    let (told, changes) = mpsc::unbounded_channel();
+    let on_change = move |name: &Arc<str>, status: &Status| {
+        let _ = told.send((Arc::clone(name), status.clone()));
+    };
+    (Watch::start(Clock::start(), 1, on_change), changes)
+}
+
+/// Waits until this server is in this state.
+async fn until(changes: &mut Changes, name: &str, state: State) -> Status {
+    loop {
+        let (who, status) = changes.recv().await.expect("the watch runs");
+        if &*who == name && status.state == state {
+            return status;
+        }
+    }
+}
+
+/// A server that accepts and counts, until it is aborted.
+fn accepting(listener: TcpListener) -> (JoinHandle<()>, Arc<AtomicUsize>) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&count);
+    let task = tokio::spawn(async move {
+        while listener.accept().await.is_ok() {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    (task, count)
+}
+
+async fn listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+fn listener_at(address: SocketAddr) -> TcpListener {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(address).unwrap();
+    socket.listen(64).unwrap()
+}
+
+/// An agent that says whatever it is told to.
+async fn agent(line: &'static str) -> (SocketAddr, Arc<std::sync::Mutex<&'static str>>) {
+    let (listener, address) = listener().await;
+    let line = Arc::new(std::sync::Mutex::new(line));
+    let says = Arc::clone(&line);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let line = *says.lock().unwrap();
+            let _ = stream.write_all(line.as_bytes()).await;
+        }
+    });
+    (address, line)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_is_followed_down_and_up_again() {
+    let (listening, address) = listener().await;
+    let (server, _) = accepting(listening);
+    let (watch, mut changes) = watch();
+    watch.set(vec![tcp("a", address)]);
+    let first = changes.recv().await.unwrap();
+    assert_eq!((&*first.0, first.1.state), ("a", State::Down), "told of at once, unknown yet");
+    until(&mut changes, "a", State::Up).await;
+
+    server.abort();
+    let _ = server.await;
+    let down = until(&mut changes, "a", State::Down).await;
+    assert!(down.reason.contains("Connection refused"), "{}", down.reason);
+
+    accepting(listener_at(address));
+    until(&mut changes, "a", State::Up).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_is_obeyed_and_its_silence_is_not() {
+    let (address, line) = agent("drain 50%\n").await;
+    let (watch, mut changes) = watch();
+    watch.set(vec![with_agent("a", address)]);
+    let status = until(&mut changes, "a", State::Drain).await;
+    assert_eq!(status.weight, 5);
+    *line.lock().unwrap() = "";
+    while until(&mut changes, "a", State::Drain).await.note.is_none() {}
+    *line.lock().unwrap() = "ready down # full\n";
+    assert_eq!(until(&mut changes, "a", State::Down).await.reason, "down by its agent: full");
+    *line.lock().unwrap() = "up\n";
+    until(&mut changes, "a", State::Up).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_hangs_delays_no_other() {
+    let (full, hanging) = listener().await; // accepts nothing; connects all the same, so give it an HTTP check
+    let mut slow = tcp("slow", hanging);
+    slow.spec.check = Some(CheckTiming { timeout: SECOND * 3600, ..timing() });
+    slow.check = Some(Check {
+        method: Method::Http(crate::check::HttpCheck::new("h", "/", vec![200..=200]).unwrap()),
+        ..slow.check.unwrap()
+    });
+    let (listening, address) = listener().await;
+    let (server, _) = accepting(listening);
+    let (watch, mut changes) = watch();
+    watch.set(vec![slow, tcp("a", address)]);
+    until(&mut changes, "a", State::Up).await;
+    server.abort();
+    until(&mut changes, "a", State::Down).await;
+    let snapshot = watch.snapshot().await;
+    let slow = snapshot.iter().find(|(name, _)| &**name == "slow").unwrap();
+    assert_eq!(slow.1.reason, "no check has ended yet");
+    drop(full);
+}
+
+#[tokio::test(start_paused = true)]
+async fn commands_are_answered_with_what_they_led_to() {
+    let (address, _) = agent("up\n").await;
+    let (watch, _changes) = watch();
+    watch.set(vec![with_agent("a", address)]);
+    let status = watch.operator("a", OperatorCommand::Admin(Admin::Maint)).await.unwrap();
+    assert_eq!((status.state, status.cause), (State::Maint, Cause::Operator));
+    let status = watch.operator("a", OperatorCommand::Weight(Some(Weight::Absolute(3)))).await.unwrap();
+    assert_eq!((status.weight, status.bits.operator.admin), (3, Admin::Maint));
+    assert_eq!(
+        watch.operator("b", OperatorCommand::Admin(Admin::Ready)).await,
+        Err(UnknownServer("b".into()))
+    );
+    watch.inherit("a", State::Down);
+    watch.verdict("a", AgentReport { max_in_flight: Some(4), ..AgentReport::default() });
+    watch.operator("a", OperatorCommand::Admin(Admin::Ready)).await.unwrap();
+    let snapshot = watch.snapshot().await;
+    let [(_, status)] = snapshot.as_slice() else { panic!("one server") };
+    assert_eq!((status.state, status.cause, status.max_in_flight), (State::Down, Cause::Inherited, Some(4)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_keeps_its_machine_while_others_come_and_go() {
+    let (listening, address) = listener().await;
+    let (_server, count) = accepting(listening);
+    let (watch, mut changes) = watch();
+    watch.set(vec![tcp("a", address), tcp("b", address)]);
+    until(&mut changes, "a", State::Up).await;
+    watch.operator("a", OperatorCommand::Admin(Admin::Drain)).await.unwrap();
+    let since = watch.snapshot().await[0].1.since;
+
+    let mut heavier = tcp("a", address);
+    heavier.spec.weight = 20;
+    // What an earlier process knew is older than what this one was told.
+    heavier.operator = Operator { admin: Admin::Maint, weight: None };
+    watch.set(vec![heavier, tcp("c", address)]);
+    let snapshot = watch.snapshot().await;
+    let names: Vec<&str> = snapshot.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names, ["a", "c"]);
+    let a = &snapshot[0].1;
+    assert_eq!((a.state, a.weight, a.since), (State::Drain, 20, since), "known, drained, and heavier");
+
+    watch.set(Vec::new());
+    assert_eq!(watch.snapshot().await, []);
+    let checks = count.load(Ordering::Relaxed);
+    tokio::time::sleep(SECOND * 10).await;
+    assert_eq!(count.load(Ordering::Relaxed), checks, "nobody is checked any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_moved_is_unknown_but_still_drained() {
+    let (listening, address) = listener().await;
+    accepting(listening);
+    let (watch, mut changes) = watch();
+    watch.set(vec![tcp("a", address)]);
+    until(&mut changes, "a", State::Up).await;
+    watch.operator("a", OperatorCommand::Admin(Admin::Drain)).await.unwrap();
+    let (elsewhere, address) = listener().await;
+    watch.set(vec![tcp("a", address)]);
+    assert_eq!(until(&mut changes, "a", State::Down).await.reason, "no check has ended yet");
+    accepting(elsewhere);
+    until(&mut changes, "a", State::Drain).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_operator_ordered_before_a_restart_holds_from_the_start() {
+    let (address, _) = agent("up ready\n").await;
+    let (watch, mut changes) = watch();
+    let operator = Operator { admin: Admin::Drain, weight: Some(Weight::Absolute(7)) };
+    watch.set(vec![Watched { operator, ..with_agent("a", address) }]);
+    let (_, first) = changes.recv().await.unwrap();
+    assert_eq!((first.state, first.weight), (State::Drain, 7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn maintenance_ends_with_a_check_at_once() {
+    let (listening, address) = listener().await;
+    let (_server, count) = accepting(listening);
+    let (watch, mut changes) = watch();
+    watch.set(vec![tcp("a", address)]);
+    until(&mut changes, "a", State::Up).await;
+    watch.operator("a", OperatorCommand::Admin(Admin::Maint)).await.unwrap();
+    let checks = count.load(Ordering::Relaxed);
+    tokio::time::sleep(SECOND * 30).await;
+    assert_eq!(count.load(Ordering::Relaxed), checks, "not checked in maintenance");
+    watch.operator("a", OperatorCommand::Admin(Admin::Ready)).await.unwrap();
+    let asked = tokio::time::Instant::now();
+    until(&mut changes, "a", State::Up).await;
+    assert!(asked.elapsed() < SECOND / 2, "{:?}", asked.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_the_watch_ends_checks_and_callbacks() {
+    let (listening, address) = listener().await;
+    let (_server, count) = accepting(listening);
+    let (watch, mut changes) = watch();
+    watch.set(vec![tcp("a", address)]);
+    until(&mut changes, "a", State::Up).await;
+    drop(watch);
+    while changes.recv().await.is_some() {}
+    let checks = count.load(Ordering::Relaxed);
+    tokio::time::sleep(SECOND * 10).await;
+    assert_eq!(count.load(Ordering::Relaxed), checks);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_servers_are_known_within_a_round_and_not_checked_all_at_once() {
+    let (listening, address) = listener().await;
+    let (_server, count) = accepting(listening);
+    let (watch, mut changes) = watch();
+    let servers = 300;
+    watch.set((0..servers).map(|i| tcp(&format!("s{i:03}"), address)).collect());
+    let mut up = 0;
+    while up < servers {
+        let (_, status) = changes.recv().await.unwrap();
+        if status.state == State::Up {
+            up += 1;
+        }
+    }
+    // One more interval: every server once more, give or take those at the edges.
+    let before = count.load(Ordering::Relaxed);
+    let mut busiest = 0;
+    let mut last = before;
+    for _ in 0..20 {
+        tokio::time::sleep(SECOND / 20).await;
+        let now = count.load(Ordering::Relaxed);
+        busiest = busiest.max(now - last);
+        last = now;
+    }
+    assert!(busiest < servers / 4, "{busiest} of {servers} checks in a twentieth of the interval");
+    let round = last - before;
+    assert!(round > servers / 2 && round < servers * 2, "{round}");
+    for (_, status) in watch.snapshot().await {
+        assert_eq!(status.state, State::Up);
+    }
+}
