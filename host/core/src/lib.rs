@@ -11,6 +11,7 @@
 //! | [`config`] | what a fleet file says, and what is wrong with it |
 //! | [`health`] | what is known of a server, and what may therefore be done with it |
 //! | [`model`] | what a server is: state, weight, load |
+//! | [`plugin`] | which version of a plugin is loaded, serves, or is out |
 //! | [`pool`] | who is in a pool, and when its plan is void |
 //! | [`schedule`] | which server a request goes to, given a plan or a policy |
 //! | [`time`] | what a moment is |
@@ -18,6 +19,7 @@
 pub mod config;
 pub mod health;
 pub mod model;
+pub mod plugin;
 pub mod pool;
 pub mod schedule;
 pub mod time;

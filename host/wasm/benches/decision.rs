@@ -1,0 +1,2 @@
+//! Placeholder until the guests are there.
+fn main() {}

@@ -1,0 +1,195 @@
+//! One `[plugins.*]` instance of the fleet file: a scheduler across its versions, configurations and failures.
+//!
+//! Workers see [`PolicySource`]: a generation number, a mailbox each, counters. Everything else happens on the instance's own
+//! control thread ([`control`]), which asks [`weir_core::plugin::Machine`] what to do, and on a loader thread for as long as a
+//! version is compiled and tried.
+
+mod control;
+mod kept;
+mod loader;
+mod meter;
+mod ring;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use weir_core::model::Server;
+use weir_core::schedule::{Failure, Plan, Policy, PolicySource, Request};
+
+use crate::imports::{Meters, Voice};
+use crate::instance::SchedulerInstance;
+use crate::library::Subscription;
+use crate::runtime::{InstanceSpec, RuntimeError, Shared};
+use crate::status::PluginStatus;
+
+use control::{Control, Message};
+use meter::Meter;
+use ring::Ring;
+
+/// Called when [`PolicySource::plan`] may answer otherwise than before.
+pub(crate) type OnChange = Box<dyn Fn() + Send + Sync>;
+
+/// A scheduler that is loaded, watched, replaced and, when it fails, made again.
+#[derive(Debug)]
+pub struct HostedScheduler {
+    front: Arc<Front>,
+    messages: Sender<Message>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What workers and the control thread share.
+#[derive(Debug)]
+pub(crate) struct Front {
+    pub(crate) name: Arc<str>,
+    /// Grows when every worker is to exchange its instance, also for none.
+    pub(crate) issue: AtomicU64,
+    /// An instance for each worker, to be taken.
+    pub(crate) mailboxes: Box<[Mutex<Option<SchedulerInstance>>]>,
+    /// The instance that makes plans, and the issue that it is of.
+    pub(crate) planner: Mutex<Option<(SchedulerInstance, u64)>>,
+    /// The servers that a plan was asked for last.
+    pub(crate) servers: Mutex<Arc<[Server]>>,
+    /// Recent requests of each worker.
+    pub(crate) rings: Box<[Ring]>,
+    pub(crate) meter: Meter,
+    pub(crate) voice: Arc<Voice>,
+    /// As of the last event; what changes between events is filled in when it is read.
+    pub(crate) board: Mutex<PluginStatus>,
+    /// Metrics of the version that serves.
+    pub(crate) meters: Mutex<Option<Arc<Meters>>>,
+}
+
+/// Which instance failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Seat {
+    /// The one that makes plans.
+    Planner,
+    /// A worker's.
+    Worker(usize),
+}
+
+/// A lock whose holder cannot leave anything half done: what is behind it is replaced, never edited.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl HostedScheduler {
+    pub(crate) fn start(
+        name: &str,
+        spec: InstanceSpec,
+        shared: Arc<Shared>,
+        subscription: Subscription,
+        on_change: OnChange,
+    ) -> Result<Arc<Self>, RuntimeError> {
+        let front = Arc::new(Front {
+            name: name.into(),
+            issue: AtomicU64::new(0),
+            mailboxes: (0..shared.workers).map(|_| Mutex::default()).collect(),
+            planner: Mutex::default(),
+            servers: Mutex::new(Arc::new([])),
+            rings: (0..shared.workers).map(|_| Ring::default()).collect(),
+            meter: Meter::default(),
+            voice: Arc::new(Voice::new(name)),
+            board: Mutex::new(PluginStatus::loading(name, &spec.file)),
+            meters: Mutex::default(),
+        });
+        let (messages, inbox) = mpsc::channel();
+        subscription.listen({
+            let messages = messages.clone();
+            move || messages.send(Message::Look).is_ok()
+        });
+        let control =
+            Control::new(Arc::clone(&front), shared, spec, subscription, messages.clone(), on_change)?;
+        let thread =
+            thread::Builder::new().name(format!("weir-plugin-{name}")).spawn(move || control.run(&inbox))?;
+        Ok(Arc::new(Self { front, messages, thread: Mutex::new(Some(thread)) }))
+    }
+
+    /// Its `[plugins.*]` table has changed. A changed configuration or limit is a new version: it is tried like one.
+    pub fn reconfigure(&self, spec: InstanceSpec) {
+        let _ = self.messages.send(Message::Reconfigure(spec));
+    }
+
+    /// Tries everything again that was refused, quarantined or is waited for.
+    pub fn retry(&self) {
+        let _ = self.messages.send(Message::Retry);
+    }
+
+    /// What an operator sees.
+    pub fn status(&self) -> PluginStatus {
+        self.front.status()
+    }
+
+    /// Its name in the fleet file.
+    pub fn name(&self) -> &str {
+        &self.front.name
+    }
+}
+
+impl Drop for HostedScheduler {
+    fn drop(&mut self) {
+        let _ = self.messages.send(Message::Stop);
+        // `on_change` may own the last reference, and it runs on that thread, which cannot wait for itself.
+        if let Some(thread) = lock(&self.thread).take()
+            && thread.thread().id() != thread::current().id()
+        {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl PolicySource for HostedScheduler {
+    fn plan(&self, servers: &Arc<[Server]>) -> Plan {
+        *lock(&self.front.servers) = Arc::clone(servers);
+        let mut planner = lock(&self.front.planner);
+        let Some((instance, issue)) = planner.as_mut() else { return Plan::Fallback };
+        match instance.update(servers) {
+            Ok(plan) => {
+                self.front.meter.plan(&plan);
+                plan
+            }
+            Err(failure) => {
+                let issue = *issue;
+                if failure.poisons() {
+                    *planner = None;
+                }
+                drop(planner);
+                self.front.meter.plan(&Plan::Fallback);
+                self.report(Seat::Planner, issue, "update", &failure);
+                Plan::Fallback
+            }
+        }
+    }
+
+    fn generation(&self) -> u64 {
+        self.front.issue.load(Ordering::Acquire)
+    }
+
+    fn instance(&self, worker: usize) -> Option<Box<dyn Policy>> {
+        // Held only while an instance is put in: the worker asks again.
+        let instance = self.front.mailboxes.get(worker)?.try_lock().ok()?.take()?;
+        Some(Box::new(instance))
+    }
+
+    fn failed(&self, worker: usize, generation: u64, hook: &'static str, failure: &Failure) {
+        self.report(Seat::Worker(worker), generation, hook, failure);
+    }
+
+    fn seen(&self, worker: usize, request: Request) {
+        if let Some(ring) = self.front.rings.get(worker) {
+            ring.push(request);
+        }
+    }
+}
+
+impl HostedScheduler {
+    fn report(&self, seat: Seat, issue: u64, hook: &'static str, failure: &Failure) {
+        let said = self.front.meter.failure(&self.front.name, hook, failure);
+        if failure.poisons() {
+            let reason = said.unwrap_or_else(|| format!("`{hook}` {failure}"));
+            let _ = self.messages.send(Message::Failed { seat, issue, reason });
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! From bytes to instances that are ready for every worker: compile, check, try, prepare. Runs on a thread of its own, so that
+//! failures of the version that serves are dealt with meanwhile.
+
+use std::sync::Arc;
+
+use weir_core::model::Server;
+use weir_core::plugin::Version;
+use weir_core::schedule::{Policy, Request};
+
+use crate::check::Checked;
+use crate::compile::LoadError;
+use crate::imports::{Host, Meters, Voice};
+use crate::instance::{SchedulerInstance, SetupError};
+use crate::runtime::Shared;
+use crate::trial::{Passed, Trial, TrialError};
+
+/// What a version is made from.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    pub(crate) version: Version,
+    pub(crate) wasm: Arc<[u8]>,
+    pub(crate) config: Arc<str>,
+    pub(crate) memory: usize,
+    pub(crate) golden: Option<Arc<str>>,
+}
+
+/// What instances of a version are made from, for as long as it serves.
+#[derive(Debug, Clone)]
+pub(crate) struct Mold {
+    pub(crate) source: Source,
+    checked: Checked,
+    voice: Arc<Voice>,
+    pub(crate) meters: Arc<Meters>,
+}
+
+/// A version that passed, ready to be put to use.
+#[derive(Debug)]
+pub(crate) struct Candidate {
+    pub(crate) mold: Mold,
+    pub(crate) passed: Passed,
+    pub(crate) planner: SchedulerInstance,
+    pub(crate) workers: Vec<SchedulerInstance>,
+}
+
+/// Why there is none.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The version is no good.
+    Version(String),
+    /// The host could not.
+    Host(String),
+}
+
+impl From<LoadError> for Refusal {
+    fn from(error: LoadError) -> Self {
+        match error {
+            // A child at idle priority may not get enough of a busy machine.
+            LoadError::Timeout | LoadError::Child(_) | LoadError::Cache(_) | LoadError::Artifact(_) => {
+                Self::Host(error.to_string())
+            }
+            LoadError::TooLarge { .. } | LoadError::Compile(_) | LoadError::Check(_) => {
+                Self::Version(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<TrialError> for Refusal {
+    fn from(error: TrialError) -> Self {
+        Self::Version(error.to_string())
+    }
+}
+
+impl From<SetupError> for Refusal {
+    fn from(error: SetupError) -> Self {
+        Self::Version(error.to_string())
+    }
+}
+
+/// What a version is tried with beside the one that serves.
+pub(crate) struct Surroundings {
+    pub(crate) servers: Arc<[Server]>,
+    pub(crate) requests: Vec<Request>,
+    pub(crate) voice: Arc<Voice>,
+    pub(crate) meters: Arc<Meters>,
+}
+
+/// All of it. `loaded` is called when it is compiled and checked.
+pub(crate) fn load(
+    shared: &Shared,
+    source: Source,
+    around: Surroundings,
+    loaded: impl FnOnce(),
+) -> Result<Candidate, Refusal> {
+    let ready = shared.workshop.load(&source.wasm, source.version.content)?;
+    loaded();
+    let passed = Trial {
+        config: &source.config,
+        memory: source.memory,
+        voice: &around.voice,
+        golden: source.golden.as_deref(),
+        servers: &around.servers,
+        requests: &around.requests,
+    }
+    .run(&shared.engines, &ready.checked)?;
+    let mold = Mold { source, checked: ready.checked, voice: around.voice, meters: around.meters };
+    let planner = mold.cast(shared, &around.servers)?;
+    let workers =
+        (0..shared.workers).map(|_| mold.cast(shared, &around.servers)).collect::<Result<_, _>>()?;
+    Ok(Candidate { mold, passed, planner, workers })
+}
+
+impl Mold {
+    /// Makes an instance that is configured and knows these servers.
+    pub(crate) fn cast(
+        &self,
+        shared: &Shared,
+        servers: &Arc<[Server]>,
+    ) -> Result<SchedulerInstance, SetupError> {
+        let host = Host::new(self.source.memory, Arc::clone(&self.voice), Arc::clone(&self.meters));
+        let mut instance = SchedulerInstance::new(&shared.engines, &self.checked, host)?;
+        instance.configure(&self.source.config)?;
+        if !servers.is_empty() {
+            // A plan that is no plan is no reason to have no instance: whoever asks for it is told.
+            if let Err(failure) = instance.update(servers)
+                && failure.poisons()
+            {
+                return Err(SetupError::Call { hook: "update", failure });
+            }
+        }
+        Ok(instance)
+    }
+}

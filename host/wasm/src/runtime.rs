@@ -1,0 +1,153 @@
+//! Everything that plugins share: one engine, one ticker, one compiler, one watched directory.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use crate::compile::{Compiler, Workshop};
+use crate::engine::Engines;
+use crate::hosted::HostedScheduler;
+use crate::library::{Library, Rules};
+use crate::status::PluginStatus;
+
+/// How plugins are run on this node.
+#[derive(Debug, Clone)]
+pub struct RuntimeOptions {
+    /// `paths.state` of the fleet file. `cache/` (compiled code) and `plugins/` (last good versions) are made in it, 0700.
+    pub state_dir: PathBuf,
+    /// `paths.plugins` of the fleet file. It need not exist yet.
+    pub plugin_dir: PathBuf,
+    /// How many workers ask [`weir_core::schedule::PolicySource::instance`], at least 1.
+    pub workers: usize,
+    /// Where untrusted bytes become machine code.
+    pub compiler: Compiler,
+    /// What files are accepted from the directory.
+    pub rules: Rules,
+}
+
+impl RuntimeOptions {
+    /// The defaults that suit a node.
+    pub fn new(state_dir: PathBuf, plugin_dir: PathBuf, workers: usize, compiler: Compiler) -> Self {
+        Self { state_dir, plugin_dir, workers: workers.max(1), compiler, rules: Rules::default() }
+    }
+}
+
+/// What an `[plugins.*]` table of the fleet file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceSpec {
+    /// A file name in the plugin directory, without any `/`.
+    pub file: String,
+    /// Verbatim text for `configure`.
+    pub config: String,
+    /// Linear memory that each instance may have, bytes. [`InstanceSpec::MEMORY`] is the default, the pool's slots
+    /// end at [`InstanceSpec::MEMORY_MAX`].
+    pub memory: usize,
+    /// Accept only this content, hex.
+    pub sha256: Option<String>,
+}
+
+impl InstanceSpec {
+    /// Default memory limit of a scheduler: 16 MiB, a hundred times what the schedulers of this repository use.
+    pub const MEMORY: usize = 16 << 20;
+    /// The largest memory limit: 128 MiB, what a JavaScript engine inside a component wants.
+    pub const MEMORY_MAX: usize = 128 << 20;
+
+    /// This file with everything else as by default.
+    pub fn new(file: impl Into<String>) -> Self {
+        Self { file: file.into(), config: String::new(), memory: Self::MEMORY, sha256: None }
+    }
+}
+
+/// Why there is no [`Runtime`].
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// The engine does not work on this machine.
+    #[error("the WebAssembly engine cannot start: {0}")]
+    Engine(String),
+    /// A directory under `paths.state` cannot be used; the operator has to look at it.
+    #[error("the state directory cannot be used: {0}")]
+    State(#[from] crate::compile::CacheError),
+    /// A thread could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Runs the plugins of a node. Threads: the ticker, the watcher of the directory, and one for each instance.
+#[derive(Debug)]
+pub struct Runtime {
+    shared: Arc<Shared>,
+    library: Library,
+    hosted: Mutex<Vec<Weak<HostedScheduler>>>,
+}
+
+/// What every instance needs.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) engines: Engines,
+    pub(crate) workshop: Workshop,
+    pub(crate) workers: usize,
+    pub(crate) state_dir: PathBuf,
+}
+
+impl Runtime {
+    /// Starts the engine and watches the directory.
+    ///
+    /// # Errors
+    /// Where the engine, a directory under `state_dir` or a thread cannot be had. A plugin directory that is missing or
+    /// unsafe is no error: it is in the status of every instance, and watched until it is good.
+    pub fn new(options: RuntimeOptions) -> Result<Self, RuntimeError> {
+        let engines = Engines::start(options.workers)?;
+        let workshop = Workshop::new(&engines, options.compiler, &options.state_dir.join("cache"))?;
+        let shared =
+            Shared { engines, workshop, workers: options.workers.max(1), state_dir: options.state_dir };
+        let library = Library::watch(options.plugin_dir, options.rules)?;
+        Ok(Self { shared: Arc::new(shared), library, hosted: Mutex::default() })
+    }
+
+    /// Starts an instance of a scheduler, under its name in the fleet file. Returns at once: loading goes on behind it,
+    /// and pools use their native round robin until `on_change` was called. `on_change` is called from the instance's own thread
+    /// whenever [`weir_core::schedule::PolicySource::plan`] may answer otherwise than before: it should wake whoever makes plans
+    /// and the workers, and not call `plan` itself.
+    ///
+    /// Dropping the last `Arc` unloads it and ends its thread.
+    ///
+    /// # Errors
+    /// Where a thread cannot be started.
+    pub fn scheduler(
+        &self,
+        name: &str,
+        spec: InstanceSpec,
+        on_change: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Arc<HostedScheduler>, RuntimeError> {
+        let hosted = HostedScheduler::start(
+            name,
+            spec,
+            Arc::clone(&self.shared),
+            self.library.subscribe(),
+            Box::new(on_change),
+        )?;
+        let mut all = self.hosted.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|h| h.strong_count() > 0);
+        all.push(Arc::downgrade(&hosted));
+        Ok(hosted)
+    }
+
+    /// Looks at the directory now, as on SIGHUP. Returns when every file was looked at; what follows from it goes on
+    /// behind. False when that took longer than `patience`.
+    pub fn rescan(&self, patience: Duration) -> bool {
+        self.library.rescan(patience)
+    }
+
+    /// What is wrong with the plugin directory itself, if anything.
+    pub fn directory_problem(&self) -> Option<String> {
+        self.library.directory_problem()
+    }
+
+    /// Every instance that is alive, in the order of their names.
+    pub fn status(&self) -> Vec<PluginStatus> {
+        let all = self.hosted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut status: Vec<_> = all.iter().filter_map(Weak::upgrade).map(|h| h.status()).collect();
+        status.sort_by(|a, b| a.instance.cmp(&b.instance));
+        status
+    }
+}
