@@ -311,14 +311,13 @@ impl ProxyHttp for Gateway {
     async fn fail_to_proxy(&self, session: &mut Session, e: &Error, ctx: &mut Exchange) -> FailToProxy {
         let (status, term) = verdict(e, ctx.term);
         ctx.term = term;
-        let mut keep = false;
         if status > 0 && session.response_written().is_none_or(|r| r.status.is_informational()) {
-            // The rest of a request that was not read would be taken for the next one.
-            keep = !matches!(status, 400 | 408 | 421 | 431) && session.is_body_done();
-            keep &= answer::error(status).send(session.as_downstream_mut(), keep).await.is_ok();
+            // Pingora ends the connection after any failure, so the answer says so. A client that has gone meanwhile
+            // needs no answer.
+            let _ = answer::error(status).send(session.as_downstream_mut(), false).await;
             self.vitals.counters.answered();
         }
-        FailToProxy { error_code: status, can_reuse_downstream: keep }
+        FailToProxy { error_code: status, can_reuse_downstream: false }
     }
 
     async fn logging(&self, session: &mut Session, e: Option<&Error>, ctx: &mut Exchange) {

@@ -316,7 +316,9 @@ mod tests {
     #[test]
     fn a_latency_is_in_the_first_bucket_whose_bound_it_keeps() {
         let counters = PoolCounters::new(1);
-        [0, 250, 251, 10_000_000, 10_000_001].map(|l| counters.latency(0, l));
+        for micros in [0, 250, 251, 10_000_000, 10_000_001] {
+            counters.latency(0, micros);
+        }
         let stats = counters.stats(vec![]);
         assert_eq!((stats.latency[0], stats.latency[1]), (2, 1));
         assert_eq!((stats.latency[13], stats.latency[14]), (1, 1));

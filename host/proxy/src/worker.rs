@@ -159,7 +159,7 @@ impl Worker {
         if let Some(at) = self.slots.iter().position(|s| Arc::ptr_eq(s.pool(), pool)) {
             return at;
         }
-        self.slots.push(Slot::new(pool.clone()));
+        self.slots.push(Slot::new(pool));
         self.slots.len() - 1
     }
 }

@@ -68,10 +68,10 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(pool: Arc<Pool>) -> Self {
+    pub(super) fn new(pool: &Arc<Pool>) -> Self {
         let revision = pool.revision();
         Self {
-            held: held(&pool),
+            held: held(pool),
             revision,
             chooser: Chooser::default(),
             instance: None,

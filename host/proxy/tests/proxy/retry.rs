@@ -1,0 +1,108 @@
+//! Servers that cannot be reached, do not answer, or break off.
+
+use std::io::Read;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use weir_core::schedule::Plan;
+use weir_proxy::{PoolSettings, ServerTimeouts};
+
+use crate::site::{Origin, Plans, Reply, Site, nobody, ok, servers};
+
+#[test]
+fn a_server_that_refuses_costs_no_request() {
+    let origin = Origin::saying("a");
+    let site = Site::new(servers(&[(nobody(), 1), (origin.address, 1)]), Plans::default());
+    let mut client = site.client();
+    for _ in 0..10 {
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+        assert_eq!(client.answer().unwrap().status, 200);
+    }
+    assert!(origin.seen().iter().all(|s| s.body == "abc"));
+    let stats = site.pool.stats();
+    assert_eq!((stats.servers[0].connect_failed, stats.servers[0].retries), (10, 10));
+    assert_eq!(stats.servers[1].answers[2], 10);
+}
+
+#[test]
+fn a_server_that_failed_a_request_is_not_asked_again_for_it() {
+    // The plan says server 0 and nothing else, and still every server is tried, once.
+    let list: Vec<_> = (0..4).map(|_| (nobody(), 1)).collect();
+    let settings = PoolSettings { retries: 8, ..PoolSettings::default() };
+    let plan = Some(Plan::cycle(vec![0], 4).unwrap());
+    let site = Site::new(servers(&list), Plans { settings, plan, ..Plans::default() });
+    let mut client = site.client();
+    let answer = client.get("/");
+    assert_eq!(answer.status, 503);
+    let failed: Vec<_> = site.pool.stats().servers.iter().map(|s| s.connect_failed).collect();
+    assert_eq!(failed, [1, 1, 1, 1]);
+    assert_eq!(answer.header("connection").unwrap(), "close");
+    assert!(client.is_over());
+}
+
+#[test]
+fn no_more_servers_are_tried_than_the_pool_says() {
+    let list: Vec<_> = (0..6).map(|_| (nobody(), 1)).collect();
+    let settings = PoolSettings { retries: 2, ..PoolSettings::default() };
+    let site = Site::new(servers(&list), Plans { settings, ..Plans::default() });
+    assert_eq!(site.client().get("/").status, 503);
+    let failed: u64 = site.pool.stats().servers.iter().map(|s| s.connect_failed).sum();
+    assert_eq!(failed, 3);
+}
+
+#[test]
+fn an_idle_connection_that_the_server_closed_costs_no_get_even_with_one_server() {
+    // Closes every connection at its second request, as a server does whose idle limit has just passed.
+    let count = AtomicUsize::new(0);
+    let origin = Origin::start(move |seen| {
+        let first = count.swap(seen.connection + 1, Ordering::SeqCst) != seen.connection + 1;
+        if first { ok("a") } else { Reply::Close }
+    });
+    let site = Site::of(&[&origin]);
+    let mut client = site.client();
+    for _ in 0..10 {
+        assert_eq!(client.get("/").status, 200);
+    }
+    assert!(site.pool.stats().servers[0].broken > 0);
+}
+
+#[test]
+fn a_request_that_may_have_had_an_effect_is_not_sent_twice() {
+    let origin = Origin::start(|seen| if seen.head.starts_with("POST") { Reply::Close } else { ok("a") });
+    let site = Site::of(&[&origin]);
+    let mut client = site.client();
+    assert_eq!(client.get("/").status, 200);
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+    assert_eq!(client.answer().unwrap().status, 502);
+    assert_eq!(origin.seen().iter().filter(|s| s.head.starts_with("POST")).count(), 1);
+}
+
+#[test]
+fn a_server_that_never_answers_is_a_504() {
+    let origin = Origin::start(|_| {
+        Reply::Take(Box::new(|mut tcp| {
+            let _ = tcp.read(&mut [0]);
+        }))
+    });
+    let timeouts = ServerTimeouts { read: Duration::from_millis(50), ..ServerTimeouts::default() };
+    let settings = PoolSettings { timeouts, ..PoolSettings::default() };
+    let site = Site::new(servers(&[(origin.address, 1)]), Plans { settings, ..Plans::default() });
+    assert_eq!(site.client().get("/").status, 504);
+    assert_eq!(site.pool.stats().servers[0].timed_out, 1);
+}
+
+#[test]
+fn an_answer_that_is_none_is_a_502_and_one_that_breaks_off_ends_the_connection() {
+    let origin = Origin::start(|seen| {
+        if seen.head.starts_with("GET /nonsense") {
+            Reply::SendAndClose(b"SSH-2.0-OpenSSH_9\r\n\r\n".to_vec())
+        } else {
+            Reply::SendAndClose(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort".to_vec())
+        }
+    });
+    let site = Site::of(&[&origin]);
+    assert_eq!(site.client().get("/nonsense").status, 502);
+    let mut client = site.client();
+    client.send("GET /short HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(client.answer().is_none(), "an answer that is not whole must not look whole");
+}

@@ -1,0 +1,222 @@
+//! What happens to a request where nothing goes wrong.
+
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+
+use weir_core::model::State;
+use weir_core::schedule::{Plan, View};
+use weir_proxy::{Key, Pool, PoolSettings, Service, ServiceTable};
+
+use crate::site::{Client, Origin, Plans, Reply, Site, ok, servers};
+
+#[test]
+fn connections_are_kept_alive_on_both_sides() {
+    let origin = Origin::saying("a");
+    let site = Site::of(&[&origin]);
+    let mut client = site.client();
+    for _ in 0..20 {
+        let answer = client.get("/");
+        assert_eq!((answer.status, &*answer.body), (200, "a"));
+    }
+    assert_eq!((origin.seen().len(), origin.connections()), (20, 1));
+    assert_eq!(site.shards.stats().accepted, 1);
+}
+
+#[test]
+fn weights_are_exact() {
+    let origins = [(); 3].map(|()| Origin::saying("a"));
+    let list: Vec<_> = origins.iter().zip([5, 3, 1]).map(|(o, w)| (o.address, w)).collect();
+    let site = Site::new(servers(&list), Plans::default());
+    let mut client = site.client();
+    for _ in 0..10_000 {
+        assert_eq!(client.get("/").status, 200);
+    }
+    assert_eq!(origins.each_ref().map(|o| o.seen().len()), [5556, 3333, 1111]);
+    let stats = site.pool.stats();
+    assert_eq!(stats.servers.iter().map(|s| s.answers[2]).collect::<Vec<_>>(), [5556, 3333, 1111]);
+    assert_eq!(stats.decisions, [0, 0, 0, 10_000, 0, 0, 0]);
+    assert_eq!(stats.latency.iter().sum::<u64>(), 10_000);
+}
+
+#[test]
+fn the_server_learns_who_asked() {
+    let origin = Origin::saying("a");
+    let site = Site::of(&[&origin]);
+    let mut client = site.client();
+    client.get("/");
+    client.get_with(
+        "/",
+        "X-Forwarded-For: 192.0.2.1\r\nx-forwarded-for: 192.0.2.2\r\nX-Forwarded-Proto: gopher\r\n",
+    );
+    client.get_with("/", "X-Request-Id: mine-1\r\n");
+    client.get_with("/", "X-Request-Id: \"><script>\r\n");
+    let seen = origin.seen();
+    assert_eq!(seen[0].header("x-forwarded-for").unwrap(), "127.0.0.1");
+    assert_eq!(seen[1].header("x-forwarded-for").unwrap(), "192.0.2.1, 192.0.2.2, 127.0.0.1");
+    assert_eq!(seen[1].header("x-forwarded-proto").unwrap(), "http");
+    assert_eq!(seen[1].head.to_lowercase().matches("x-forwarded").count(), 2);
+    assert_eq!(seen[0].header("x-request-id").unwrap().len(), 32);
+    assert_ne!(seen[0].header("x-request-id"), seen[1].header("x-request-id"));
+    assert_eq!(seen[2].header("x-request-id").unwrap(), "mine-1");
+    assert_eq!(seen[3].header("x-request-id").unwrap().len(), 32);
+}
+
+#[test]
+fn a_connection_to_another_local_address_is_closed_at_once() {
+    let site = Site::of(&[&Origin::saying("a")]);
+    let mut stranger = Client::connect(SocketAddr::from(([127, 0, 0, 2], site.port)));
+    assert!(stranger.is_over());
+    assert_eq!(site.client().get("/").status, 200);
+    assert_eq!(site.shards.stats().misdirected, 1);
+}
+
+#[test]
+fn the_health_check_says_whether_clients_may_come() {
+    let origin = Origin::saying("a");
+    let list = servers(&[(origin.address, 1)]);
+    let site = Site::new(list.clone(), Plans::default());
+    let mut client = site.client();
+    let answer = client.get("/healthcheck");
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.body, "<html><body><h1>200 OK</h1>\nService ready.\n</body></html>\n");
+    site.shards.set_agent_up(false);
+    assert_eq!(client.get("/healthcheck").status, 503);
+    site.shards.set_agent_up(true);
+    let mut down = list.to_vec();
+    down[0].state = State::Down;
+    site.pool.set_view(View::new(2, 2, down.into(), Plan::Fallback));
+    assert_eq!(client.get("/healthcheck").status, 503);
+    site.pool.set_view(View::new(3, 3, list, Plan::Fallback));
+    assert_eq!(client.get("/healthcheck").status, 200);
+    // Not this path, so not ours.
+    assert_eq!(client.get("/healthcheck?a").body, "a");
+    assert_eq!(client.get("/HealthCheck").body, "a");
+    assert_eq!(origin.seen().len(), 2);
+}
+
+#[test]
+fn the_proxy_line_names_the_client_and_no_two_clients_share_a_connection() {
+    let origin = Origin::saying("a");
+    let settings = PoolSettings { send_proxy: true, ..PoolSettings::default() };
+    let site = Site::new(servers(&[(origin.address, 1)]), Plans { settings, ..Plans::default() });
+    let mut clients = [site.client(), site.client()];
+    for _ in 0..3 {
+        for client in &mut clients {
+            assert_eq!(client.get("/").status, 200);
+        }
+    }
+    let seen = origin.seen();
+    assert_eq!((seen.len(), origin.connections()), (6, 2));
+    for (at, client) in clients.iter().enumerate() {
+        let port = client.0.get_ref().local_addr().unwrap().port();
+        let line = format!("PROXY TCP4 127.0.0.1 127.0.0.1 {port} {}", site.port);
+        for request in seen.iter().skip(at).step_by(2) {
+            assert_eq!(request.proxy_line.as_deref(), Some(&*line));
+        }
+    }
+}
+
+#[test]
+fn requests_that_are_sent_before_the_answer_are_answered_in_order() {
+    let origin = Origin::start(|seen| ok(seen.head.split(' ').nth(1).unwrap()));
+    let site = Site::of(&[&origin]);
+    let mut client = site.client();
+    let one = |n: u32| format!("GET /{n} HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.send((0..10).map(one).collect::<String>());
+    for n in 0..10 {
+        assert_eq!(client.answer().unwrap().body, format!("/{n}"));
+    }
+}
+
+#[test]
+fn a_body_goes_through_both_ways_and_large_ones_too() {
+    let origin = Origin::start(|seen| ok(&seen.body));
+    let site = Site::of(&[&origin]);
+    let mut client = site.client();
+    for size in [0usize, 1, 5_000, 70_000, 3_000_000] {
+        let body: String = ('a'..='z').cycle().take(size).collect();
+        client.send(format!("PUT /{size} HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"));
+        client.send(&body);
+        assert!(client.answer().unwrap().body == body, "{size} bytes came back different");
+    }
+}
+
+#[test]
+fn a_slow_answer_is_passed_on_as_it_comes() {
+    let origin = Origin::start(|_| {
+        Reply::Take(Box::new(|mut tcp| {
+            tcp.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\none").unwrap();
+            // Goes on when the client has seen the first part.
+            tcp.set_nonblocking(false).unwrap();
+            let mut wait = [0; 1];
+            let _ = tcp.read(&mut wait);
+        }))
+    });
+    let site = Site::of(&[&origin]);
+    let mut client = site.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut got = Vec::new();
+    while !got.ends_with(b"one") {
+        let mut byte = [0];
+        assert_eq!(client.0.read(&mut byte).unwrap(), 1);
+        got.push(byte[0]);
+    }
+}
+
+#[test]
+fn a_websocket_passes() {
+    let origin = Origin::start(|_| {
+        Reply::Take(Box::new(|mut tcp| {
+            let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+            tcp.write_all(head.as_bytes()).unwrap();
+            let mut bytes = [0; 4];
+            tcp.read_exact(&mut bytes).unwrap();
+            bytes.reverse();
+            tcp.write_all(&bytes).unwrap();
+        }))
+    });
+    let site = Site::of(&[&origin]);
+    let mut client = site.client();
+    let asked = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    assert_eq!(client.get_with("/", asked).status, 101);
+    client.send("abcd");
+    let mut bytes = [0; 4];
+    client.0.read_exact(&mut bytes).unwrap();
+    assert_eq!(&bytes, b"dcba");
+}
+
+#[test]
+fn services_change_under_open_connections() {
+    let (a, b) = (Origin::saying("a"), Origin::saying("b"));
+    let site = Site::of(&[&a]);
+    let mut client = site.client();
+    assert_eq!(client.get("/").body, "a");
+    let view = View::new(1, 1, servers(&[(b.address, 1)]), Plan::Fallback);
+    let pool = Pool::new("other", 1, PoolSettings::default(), None, view);
+    let address = SocketAddr::from(([127, 0, 0, 1], site.port));
+    let service = Service { healthcheck: None, ..Service::new("web", vec![address], pool) };
+    site.shards.set_services(ServiceTable::new(vec![service]).unwrap());
+    assert_eq!(client.get("/").body, "b");
+    assert_eq!(client.get("/healthcheck").body, "b");
+    site.shards.set_services(ServiceTable::default());
+    assert_eq!(client.get("/").status, 421);
+    assert!(client.is_over());
+}
+
+#[test]
+fn a_table_sends_a_key_to_its_row() {
+    let origins = ["a", "b"].map(Origin::saying);
+    let list = servers(&origins.each_ref().map(|o| (o.address, 1)));
+    let settings = PoolSettings { key: Key::Header("x-user".parse().unwrap()), ..PoolSettings::default() };
+    let plan = Some(Plan::table(vec![0, 1], 2).unwrap());
+    let site = Site::new(list, Plans { settings, plan, ..Plans::default() });
+    let mut client = site.client();
+    for user in ["ann", "bob", "cid", "dora", "eve"] {
+        let row = (weir_proxy::key_hash(user.as_bytes()) % 2) as usize;
+        for _ in 0..3 {
+            assert_eq!(client.get_with("/", &format!("X-User: {user}\r\n")).body, ["a", "b"][row]);
+        }
+    }
+}
