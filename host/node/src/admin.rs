@@ -22,7 +22,7 @@ type Commands = mpsc::Sender<Command>;
 
 /// Binds the admin socket, readable and writable by this user only. A socket that a dead node left is replaced;
 /// one that answers is another node's, and an error.
-pub fn bind(path: &Path) -> anyhow::Result<UnixListener> {
+pub(crate) fn bind(path: &Path) -> anyhow::Result<UnixListener> {
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
         anyhow::bail!("another node is running: {} answers", path.display());
     }
@@ -42,8 +42,9 @@ pub fn bind(path: &Path) -> anyhow::Result<UnixListener> {
 }
 
 /// Serves commands until the process ends.
-pub async fn serve_commands(listener: UnixListener, commands: Commands) {
-    let app = readable().route("/reload", post(reload)).route("/servers/{pool}/{server}/{word}", post(server));
+pub(crate) async fn serve_commands(listener: UnixListener, commands: Commands) {
+    let app =
+        readable().route("/reload", post(reload)).route("/servers/{pool}/{server}/{word}", post(server));
     let app = app.route("/plugins/{name}/retry", post(retry)).with_state(commands);
     if let Err(error) = serve(listener, app).await {
         tracing::error!(%error, "the admin socket is closed; commands are not heard any more");
@@ -51,7 +52,7 @@ pub async fn serve_commands(listener: UnixListener, commands: Commands) {
 }
 
 /// Serves what may be read by whoever can connect.
-pub async fn serve_readers(listener: TcpListener, commands: Commands) {
+pub(crate) async fn serve_readers(listener: TcpListener, commands: Commands) {
     if let Err(error) = serve(listener, readable().with_state(commands)).await {
         tracing::error!(%error, "the metrics listener is closed");
     }
@@ -89,7 +90,8 @@ async fn plugins_text(commands: State<Commands>) -> Response {
 
 async fn metrics_text(commands: State<Commands>) -> Response {
     const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    shown(commands, |status| ([(header::CONTENT_TYPE, OPENMETRICS)], metrics::encode(status)).into_response()).await
+    shown(commands, |status| ([(header::CONTENT_TYPE, OPENMETRICS)], metrics::encode(status)).into_response())
+        .await
 }
 
 async fn shown(State(commands): State<Commands>, show: impl FnOnce(NodeStatus) -> Response) -> Response {

@@ -14,7 +14,7 @@ const MAX_ANSWER: u64 = 64 << 20;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Body of the answer to `method path`, if its status is below 300; else an error that is the body.
-pub fn ask(socket: &Path, method: &str, path: &str) -> anyhow::Result<String> {
+pub(crate) fn ask(socket: &Path, method: &str, path: &str) -> anyhow::Result<String> {
     let mut stream = UnixStream::connect(socket).with_context(|| {
         format!("no node answers at {}: is `weir run` running, and with these paths?", socket.display())
     })?;
@@ -27,7 +27,8 @@ pub fn ask(socket: &Path, method: &str, path: &str) -> anyhow::Result<String> {
         .read_to_end(&mut answer)
         .with_context(|| format!("the node at {} broke off", socket.display()))?;
     let answer = String::from_utf8(answer).context("the node answered with something that is not text")?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("the node answered with something that is not HTTP")?;
+    let (head, body) =
+        answer.split_once("\r\n\r\n").context("the node answered with something that is not HTTP")?;
     let status: u16 = head
         .split_ascii_whitespace()
         .nth(1)

@@ -5,21 +5,21 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Where the fleet file lies unless `--fleet` says otherwise.
-pub const DEFAULT_FLEET: &str = "/etc/weir/fleet.toml";
+pub(crate) const DEFAULT_FLEET: &str = "/etc/weir/fleet.toml";
 
 /// Where a running node listens for commands unless `--socket` says otherwise.
-pub const DEFAULT_SOCKET: &str = "/run/weir/admin.sock";
+pub(crate) const DEFAULT_SOCKET: &str = "/run/weir/admin.sock";
 
 /// One binary for every node of a load balancer, its policies WebAssembly components.
 #[derive(Debug, Parser)]
 #[command(name = "weir", version, max_term_width = 100)]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run this node until SIGTERM; SIGHUP applies a changed fleet file
     Run(RunArgs),
     /// Check a fleet file and bind nothing; exit code 64 if it has faults
@@ -75,32 +75,32 @@ pub enum Command {
 }
 
 #[derive(Debug, Args)]
-pub struct RunArgs {
+pub(crate) struct RunArgs {
     /// The fleet file
     #[arg(long, env = "WEIR_FLEET", default_value = DEFAULT_FLEET)]
-    pub fleet: PathBuf,
+    pub(crate) fleet: PathBuf,
     /// Which node of the fleet this is; the host name by default
     #[arg(long, env = "WEIR_NODE")]
-    pub node: Option<String>,
+    pub(crate) node: Option<String>,
 }
 
 #[derive(Debug, Args)]
-pub struct AdminArgs {
+pub(crate) struct AdminArgs {
     /// Admin socket of the running node
     #[arg(long, env = "WEIR_SOCKET", default_value = DEFAULT_SOCKET)]
-    pub socket: PathBuf,
+    pub(crate) socket: PathBuf,
 }
 
 #[derive(Debug, Args)]
-pub struct ServerArgs {
+pub(crate) struct ServerArgs {
     /// Which server, as POOL/SERVER
-    pub server: String,
+    pub(crate) server: String,
     #[command(flatten)]
-    pub admin: AdminArgs,
+    pub(crate) admin: AdminArgs,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum PluginCommand {
+pub(crate) enum PluginCommand {
     /// What each plugin of the running node is and does
     List {
         #[command(flatten)]
@@ -130,7 +130,7 @@ pub enum PluginCommand {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum Reference {
+pub(crate) enum Reference {
     /// Every field of the fleet file, as Markdown
     Fleet,
     /// JSON schema of the fleet file

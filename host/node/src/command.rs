@@ -8,7 +8,7 @@ use crate::status::NodeStatus;
 
 /// A command and where its answer goes. A dropped sender means that nobody waits any more.
 #[derive(Debug)]
-pub enum Command {
+pub(crate) enum Command {
     /// What is this node doing?
     Status(oneshot::Sender<Box<NodeStatus>>),
     /// Read the fleet file and the plugin directory now.
@@ -21,18 +21,18 @@ pub enum Command {
 
 /// An operator's word about one server of one pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerCommand {
+pub(crate) struct ServerCommand {
     /// The pool's name in the fleet file.
-    pub pool: String,
+    pub(crate) pool: String,
     /// The server's name in the pool.
-    pub server: String,
+    pub(crate) server: String,
     /// What is to be done with it.
-    pub word: Word,
+    pub(crate) word: Word,
 }
 
 /// What an operator may say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Word {
+pub(crate) enum Word {
     /// Undo drain and maint.
     Ready,
     /// No new requests.
@@ -45,7 +45,7 @@ pub enum Word {
 
 impl ServerCommand {
     /// Reads `POOL/SERVER` and a word (`ready`, `drain`, `maint`, `weight=N`, `weight=default`). The error says what is wrong.
-    pub fn parse(server: &str, word: &str) -> Result<Self, String> {
+    pub(crate) fn parse(server: &str, word: &str) -> Result<Self, String> {
         let (pool, name) = server
             .split_once('/')
             .filter(|(pool, name)| !pool.is_empty() && !name.is_empty())

@@ -11,18 +11,18 @@ use weir_core::config::{self, Fleet};
 
 /// A fleet file that was read and has no faults.
 #[derive(Debug, Clone)]
-pub struct FleetFile {
+pub(crate) struct FleetFile {
     /// Where it lies.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// SHA-256 of its bytes, hex.
     pub sha256: String,
     /// What it says.
-    pub fleet: Arc<Fleet>,
+    pub(crate) fleet: Arc<Fleet>,
 }
 
 /// Why there is no [`FleetFile`]. In either case the file is at fault, not the node.
 #[derive(Debug, thiserror::Error)]
-pub enum FleetError {
+pub(crate) enum FleetError {
     /// It cannot be read.
     #[error("{path}: {cause}")]
     Unreadable {
@@ -38,7 +38,7 @@ pub enum FleetError {
 
 impl FleetFile {
     /// Reads the file, at most as much of it as a fleet file may have.
-    pub fn read(path: &Path) -> Result<Self, FleetError> {
+    pub(crate) fn read(path: &Path) -> Result<Self, FleetError> {
         let unreadable = |cause| FleetError::Unreadable { path: path.to_owned(), cause };
         // One byte more than is allowed, so that the parser sees that it is too long and says so.
         let limit = config::MAX_BYTES as u64 + 1;
@@ -49,7 +49,8 @@ impl FleetFile {
             hex
         });
         let text = String::from_utf8(bytes).map_err(|e| {
-            let line = e.as_bytes().iter().take(e.utf8_error().valid_up_to()).filter(|b| **b == b'\n').count() + 1;
+            let line =
+                e.as_bytes().iter().take(e.utf8_error().valid_up_to()).filter(|b| **b == b'\n').count() + 1;
             unreadable(std::io::Error::other(format!("line {line} is not UTF-8; a fleet file is text")))
         })?;
         let fleet = config::parse(&path.display().to_string(), &text)?;

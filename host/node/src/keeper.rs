@@ -12,7 +12,7 @@ use weir_core::pool::{Member, Members, Standing};
 use weir_core::schedule::{Plan, PolicySource, View};
 
 /// Something that the pool must know.
-pub enum News {
+pub(crate) enum News {
     /// Who is in the pool now.
     Members(Vec<Member>),
     /// How one server stands now.
@@ -25,29 +25,29 @@ pub enum News {
 
 /// A handle to a pool's keeper. When the last one is gone, the thread ends.
 #[derive(Clone)]
-pub struct Keeper {
+pub(crate) struct Keeper {
     news: mpsc::Sender<News>,
 }
 
 /// The other end: a keeper that has not begun. News wait in it, so that whoever brings them can be made before
 /// the pool that they are about.
-pub struct Inbox(mpsc::Receiver<News>);
+pub(crate) struct Inbox(mpsc::Receiver<News>);
 
 impl Keeper {
     /// A handle and its inbox.
-    pub fn new() -> (Self, Inbox) {
+    pub(crate) fn new() -> (Self, Inbox) {
         let (news, inbox) = mpsc::channel();
         (Self { news }, Inbox(inbox))
     }
 
     /// Tells the keeper. Never blocks.
-    pub fn tell(&self, news: News) {
+    pub(crate) fn tell(&self, news: News) {
         // A keeper that is gone has no pool to keep.
         let _ = self.news.send(news);
     }
 
     /// Waits until everything told before has been published.
-    pub fn flush(&self) {
+    pub(crate) fn flush(&self) {
         let (done, wait) = mpsc::channel();
         self.tell(News::Flush(done));
         let _ = wait.recv();
@@ -57,7 +57,7 @@ impl Keeper {
 impl Inbox {
     /// Starts keeping, on a thread of its own. Plans come from `policy`, `None` is the native round robin; views go out
     /// through `publish`.
-    pub fn start(
+    pub(crate) fn start(
         self,
         pool: &str,
         workers: usize,

@@ -8,10 +8,10 @@ use weir_core::config::Level;
 
 /// Sets the level of a running node. `WEIR_LOG`, in the syntax of `tracing`, wins over the fleet file for as long as the process lives.
 #[derive(Debug)]
-pub struct LogLevel(Option<reload::Handle<EnvFilter, Registry>>);
+pub(crate) struct LogLevel(Option<reload::Handle<EnvFilter, Registry>>);
 
 /// Starts logging. To be called once.
-pub fn start(level: Level) -> LogLevel {
+pub(crate) fn start(level: Level) -> LogLevel {
     let (filter, handle) = match EnvFilter::try_from_env("WEIR_LOG") {
         Ok(filter) => (reload::Layer::new(filter).0, None),
         Err(_) => {
@@ -19,7 +19,10 @@ pub fn start(level: Level) -> LogLevel {
             (layer, Some(handle))
         }
     };
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).with_filter(LevelFilter::TRACE);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_filter(LevelFilter::TRACE);
     // A second call finds a subscriber that is there already, and that is as good.
     let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
     LogLevel(handle)
@@ -27,7 +30,7 @@ pub fn start(level: Level) -> LogLevel {
 
 impl LogLevel {
     /// From now on.
-    pub fn set(&self, level: Level) {
+    pub(crate) fn set(&self, level: Level) {
         if let Some(handle) = &self.0 {
             // The subscriber lives as long as the process, so there is something to set.
             let _ = handle.reload(filter(level));

@@ -38,19 +38,23 @@ use fleet::FleetFile;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The fleet file, or the command, is at fault: `EX_USAGE` of sysexits.h. Nothing was bound.
-pub const EXIT_FAULTY: u8 = 64;
+pub(crate) const EXIT_FAULTY: u8 = 64;
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => return run::main(&args),
         Command::CompilePlugin => return weir_wasm::compile_child_main(),
         Command::Check { file, node } => return check(&file, node.as_deref()),
-        Command::Plugin(PluginCommand::Check { file, config, json }) => return check_plugin(&file, &config, json),
+        Command::Plugin(PluginCommand::Check { file, config, json }) => {
+            return check_plugin(&file, &config, json);
+        }
         Command::Status { admin, json } => show(&admin, if json { "/status" } else { "/status.txt" }),
         Command::Plugin(PluginCommand::List { admin, json }) => {
             show(&admin, if json { "/plugins" } else { "/plugins.txt" })
         }
-        Command::Plugin(PluginCommand::Retry { name, admin }) => order(&admin, &format!("/plugins/{name}/retry")),
+        Command::Plugin(PluginCommand::Retry { name, admin }) => {
+            order(&admin, &format!("/plugins/{name}/retry"))
+        }
         Command::Reload { admin } => order(&admin, "/reload"),
         Command::Drain(server) => word(&server, "drain"),
         Command::Maint(server) => word(&server, "maint"),
@@ -78,7 +82,9 @@ fn main() -> ExitCode {
 /// Prints to standard output; a reader that has gone away (`weir status | head -1`) is no error.
 fn print(text: &str) -> anyhow::Result<()> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e).context("cannot write to standard output"),
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(e).context("cannot write to standard output")
+        }
         _ => Ok(()),
     }
 }
@@ -130,8 +136,20 @@ fn check_plugin(file: &Path, config: &str, json: bool) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let report = weir_wasm::inspect(&bytes, config);
-    let shown = if json { serde_json::to_string_pretty(&report).unwrap_or_default() + "\n" } else { report.to_string() };
+    let compiler = match run::compiler() {
+        Ok(compiler) => compiler,
+        Err(error) => {
+            eprintln!("weir: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    // Beside the file, as `weir run` finds them; most plugins have none.
+    let golden = fs::read_to_string(file.with_extension("golden.json")).ok();
+    let report = weir_wasm::inspect(&bytes, config, golden.as_deref(), compiler);
+    let shown = match json {
+        true => serde_json::to_string_pretty(&report).unwrap_or_default() + "\n",
+        false => report::inspected(&file.display().to_string(), &report),
+    };
     match print(&shown) {
         Ok(()) if report.ok => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,

@@ -14,7 +14,7 @@ use weir_wasm::CustomValue;
 use crate::status::{NodeStatus, PoolStatus, ServerStatus};
 
 /// The text of a scrape.
-pub fn encode(status: NodeStatus) -> String {
+pub(crate) fn encode(status: NodeStatus) -> String {
     let mut registry = Registry::with_prefix("weir");
     registry.register_collector(Box::new(Scrape(status)));
     let mut out = String::with_capacity(16 * 1024);
@@ -96,32 +96,44 @@ fn node(out: &mut Out, status: &NodeStatus) -> Result<(), Error> {
     let proxy = &status.proxy;
     let ok = f64::from(u8::from(status.fleet.last_reload_ok));
     out.gauges("uptime_seconds", "Since the node started", [(vec![], float(status.uptime_seconds))])?;
-    out.gauges("fleet_reload_ok", "Whether the last attempt to read the fleet file ended in its use", [(vec![], ok)])?;
+    out.gauges(
+        "fleet_reload_ok",
+        "Whether the last attempt to read the fleet file ended in its use",
+        [(vec![], ok)],
+    )?;
     out.gauges(
         "fleet_loaded_timestamp_seconds",
         "When the fleet file in force was taken in",
         [(vec![], float(status.fleet.loaded_unix))],
     )?;
-    out.gauges("draining", "1 while the node is on its way out", [(vec![], f64::from(u8::from(status.draining)))])?;
-    out.gauges("agent_up", "Whether this node's own agent file lets it serve", [(
-        vec![],
-        f64::from(u8::from(status.agent.up)),
-    )])?;
+    out.gauges(
+        "draining",
+        "1 while the node is on its way out",
+        [(vec![], f64::from(u8::from(status.draining)))],
+    )?;
+    out.gauges(
+        "agent_up",
+        "Whether this node's own agent file lets it serve",
+        [(vec![], f64::from(u8::from(status.agent.up)))],
+    )?;
     out.counters("connections", "Client connections accepted", [(vec![], proxy.accepted)])?;
     out.gauges("connections_open", "Client connections open now", [(vec![], float(proxy.connections))])?;
     out.gauges("requests_in_flight", "Requests being served now", [(vec![], float(proxy.in_flight))])?;
-    out.counters("connections_misdirected", "Connections closed because no service has their address", [(
-        vec![],
-        proxy.misdirected,
-    )])?;
-    out.counters("requests_answered_by_node", "Requests that no server saw: errors and health checks", [(
-        vec![],
-        proxy.answered,
-    )])?;
-    out.counters("access_log_lines_dropped", "Lines lost because the log was slower than the requests", [(
-        vec![],
-        proxy.log_lines_dropped,
-    )])?;
+    out.counters(
+        "connections_misdirected",
+        "Connections closed because no service has their address",
+        [(vec![], proxy.misdirected)],
+    )?;
+    out.counters(
+        "requests_answered_by_node",
+        "Requests that no server saw: errors and health checks",
+        [(vec![], proxy.answered)],
+    )?;
+    out.counters(
+        "access_log_lines_dropped",
+        "Lines lost because the log was slower than the requests",
+        [(vec![], proxy.log_lines_dropped)],
+    )?;
     let healthy =
         status.services.iter().map(|s| (vec![("service", s.name.as_str())], f64::from(u8::from(s.healthy))));
     out.gauges("service_healthy", "What the service's healthcheck answers: 1 is 200, 0 is 503", healthy)
@@ -205,7 +217,8 @@ fn servers(out: &mut Out, pools: &[PoolStatus]) -> Result<(), Error> {
     out.counters(
         "server_http_responses",
         "Answers passed on, by class of their status",
-        all(pools).flat_map(|(l, s)| s.answers.iter().map(move |(code, n)| (with(l.clone(), "code", code), *n))),
+        all(pools)
+            .flat_map(|(l, s)| s.answers.iter().map(move |(code, n)| (with(l.clone(), "code", code), *n))),
     )?;
     out.counters("server_bytes", "Bytes of bodies passed on", all(pools).map(|(l, s)| (l, s.bytes)))?;
     out.counters("server_connects", "New connections made", all(pools).map(|(l, s)| (l, s.connects)))?;
@@ -217,7 +230,8 @@ fn servers(out: &mut Out, pools: &[PoolStatus]) -> Result<(), Error> {
     out.counters(
         "server_failures",
         "Failed attempts, by kind",
-        all(pools).flat_map(|(l, s)| s.failures.iter().map(move |(kind, n)| (with(l.clone(), "kind", kind), *n))),
+        all(pools)
+            .flat_map(|(l, s)| s.failures.iter().map(move |(kind, n)| (with(l.clone(), "kind", kind), *n))),
     )
 }
 
@@ -262,11 +276,7 @@ fn plugins(out: &mut Out, status: &NodeStatus) -> Result<(), Error> {
         "Whether the last attempt to load ended in its use",
         each(|p| f64::from(u8::from(p.last_load_ok))),
     )?;
-    out.gauges(
-        "plugin_last_reload_timestamp_seconds",
-        "When that was",
-        each(|p| float(p.last_load_unix)),
-    )?;
+    out.gauges("plugin_last_reload_timestamp_seconds", "When that was", each(|p| float(p.last_load_unix)))?;
     out.gauges("plugin_generation", "Grows with each version put to use", each(|p| float(p.generation)))?;
     out.gauges(
         "plugin_memory_bytes",

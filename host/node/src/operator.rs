@@ -14,14 +14,14 @@ use weir_core::health::Operator;
 
 /// All of them, by `POOL/SERVER`, and where they are kept.
 #[derive(Debug)]
-pub struct OperatorStates {
+pub(crate) struct OperatorStates {
     path: PathBuf,
     said: BTreeMap<String, Operator>,
 }
 
 impl OperatorStates {
     /// Reads `operator.json` of this directory; empty where there is none.
-    pub fn load(state_dir: &Path) -> Self {
+    pub(crate) fn load(state_dir: &Path) -> Self {
         let path = state_dir.join("operator.json");
         let said = match fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|e| {
@@ -41,12 +41,12 @@ impl OperatorStates {
     }
 
     /// What was said of this server.
-    pub fn get(&self, pool: &str, server: &str) -> Operator {
+    pub(crate) fn get(&self, pool: &str, server: &str) -> Operator {
         self.said.get(&key(pool, server)).copied().unwrap_or_default()
     }
 
     /// Takes down what was said and writes the file. An error leaves the old file and the new words in force.
-    pub fn set(&mut self, pool: &str, server: &str, said: Operator) -> anyhow::Result<()> {
+    pub(crate) fn set(&mut self, pool: &str, server: &str, said: Operator) -> anyhow::Result<()> {
         if said == Operator::default() {
             self.said.remove(&key(pool, server));
         } else {

@@ -17,14 +17,14 @@ const EVERY: Duration = Duration::from_millis(250);
 
 /// The node's own word.
 #[derive(Debug)]
-pub struct OwnAgent {
+pub(crate) struct OwnAgent {
     up: AtomicBool,
     line: ArcSwap<String>,
 }
 
 impl OwnAgent {
     /// Reads the file now and, on the current runtime, from time to time. `on_change` is told whether the node may serve.
-    pub async fn watch(file: AgentFile, on_change: impl Fn(bool) + Send + 'static) -> Arc<Self> {
+    pub(crate) async fn watch(file: AgentFile, on_change: impl Fn(bool) + Send + 'static) -> Arc<Self> {
         let (up, line) = read(&file).await;
         let own = Arc::new(Self { up: AtomicBool::new(up), line: ArcSwap::from_pointee(line) });
         on_change(up);
@@ -46,12 +46,12 @@ impl OwnAgent {
     }
 
     /// Whether the file lets the node serve.
-    pub fn is_up(&self) -> bool {
+    pub(crate) fn is_up(&self) -> bool {
         self.up.load(Ordering::Relaxed)
     }
 
     /// What it says.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         self.line.load().to_string()
     }
 }
@@ -82,7 +82,15 @@ mod tests {
         let path = dir.path().join("agent-check");
         let file = AgentFile::new(&path);
         assert!(read(&file).await.0);
-        for (line, up) in [("UP\n", true), ("ready up", true), ("50%", true), ("down # work", false), ("drain", false), ("maint", false), ("dwon", false)] {
+        for (line, up) in [
+            ("UP\n", true),
+            ("ready up", true),
+            ("50%", true),
+            ("down # work", false),
+            ("drain", false),
+            ("maint", false),
+            ("dwon", false),
+        ] {
             std::fs::write(&path, line).unwrap();
             assert_eq!(read(&file).await.0, up, "{line}");
         }

@@ -22,7 +22,7 @@ ul.troubles { border-left: 4px solid var(--bad); margin: 1rem 0; padding: .5rem 
 ";
 
 /// The page.
-pub fn render(status: &NodeStatus) -> String {
+pub(crate) fn render(status: &NodeStatus) -> String {
     let mut out = String::with_capacity(16 * 1024);
     let node = escape(&status.node);
     let _ = write!(
@@ -49,7 +49,9 @@ pub fn render(status: &NodeStatus) -> String {
         pool_section(&mut out, pool);
     }
     plugins(&mut out, status);
-    out.push_str("<p class=sub style='margin-top:2rem'><a href=/status>JSON</a> <a href=/metrics>metrics</a></p>");
+    out.push_str(
+        "<p class=sub style='margin-top:2rem'><a href=/status>JSON</a> <a href=/metrics>metrics</a></p>",
+    );
     out
 }
 
@@ -113,9 +115,8 @@ fn plugins(out: &mut String, status: &NodeStatus) {
     for p in &status.plugins {
         let version = p.version.as_ref();
         let what = version.map_or_else(String::new, |v| format!("{} {}: {}", v.name, v.version, v.summary));
-        let pick = version.map_or_else(String::new, |v| {
-            format!("{} / {} ns", v.self_test.p50_ns, v.self_test.p99_ns)
-        });
+        let pick = version
+            .map_or_else(String::new, |v| format!("{} / {} ns", v.self_test.p50_ns, v.self_test.p99_ns));
         let _ = write!(
             out,
             "<tr><td>{}<td>{}<td class={state}>{state}<td>{}<td>{}<td>{}<td class=n>{pick}<td class=n>{}<td class=n>{}<td class=why>{}",

@@ -23,23 +23,23 @@ use crate::operator::OperatorStates;
 use crate::settings;
 
 /// What pools share.
-pub struct Ground {
+pub(crate) struct Ground {
     /// The node's name in the fleet file.
-    pub node: String,
+    pub(crate) node: String,
     /// How many workers the proxy has.
-    pub workers: usize,
+    pub(crate) workers: usize,
     /// The clock of all health machines.
-    pub clock: Clock,
+    pub(crate) clock: Clock,
     /// Runs the plugins.
-    pub plugins: Arc<Runtime>,
+    pub(crate) plugins: Arc<Runtime>,
     /// Wakes idle workers so that they let go of what is old. Set once the proxy runs.
-    pub nudge: Arc<OnceLock<Box<dyn Fn() + Send + Sync>>>,
+    pub(crate) nudge: Arc<OnceLock<Box<dyn Fn() + Send + Sync>>>,
     /// Notified at each change of a server's status.
-    pub changed: Arc<Notify>,
+    pub(crate) changed: Arc<Notify>,
 }
 
 /// A running pool. Dropping it ends its checks; its keeper and plugin end when the proxy has let go of it too.
-pub struct RunningPool {
+pub(crate) struct RunningPool {
     config: config::Pool,
     plugin: Option<config::Plugin>,
     proxy: Arc<Pool>,
@@ -50,7 +50,7 @@ pub struct RunningPool {
 
 impl RunningPool {
     /// Starts watching the servers of a pool. Its first view has no server that takes requests.
-    pub fn start(
+    pub(crate) fn start(
         ground: &Ground,
         name: &config::Name,
         pool: &config::Pool,
@@ -105,12 +105,12 @@ impl RunningPool {
     }
 
     /// Whether this pool can become that one without being made anew: its policy is of the same name, if any.
-    pub fn can_become(&self, pool: &config::Pool) -> bool {
+    pub(crate) fn can_become(&self, pool: &config::Pool) -> bool {
         self.config.scheduler == pool.scheduler
     }
 
     /// Applies what the fleet file says now. Servers that stay keep everything that is known of them.
-    pub fn apply(
+    pub(crate) fn apply(
         &mut self,
         name: &config::Name,
         pool: &config::Pool,
@@ -134,37 +134,37 @@ impl RunningPool {
     }
 
     /// What the fleet file says of it.
-    pub fn config(&self) -> &config::Pool {
+    pub(crate) fn config(&self) -> &config::Pool {
         &self.config
     }
 
     /// What the proxy has of it.
-    pub fn proxy(&self) -> &Arc<Pool> {
+    pub(crate) fn proxy(&self) -> &Arc<Pool> {
         &self.proxy
     }
 
     /// Its plugin, if it has one.
-    pub fn hosted(&self) -> Option<&Arc<HostedScheduler>> {
+    pub(crate) fn hosted(&self) -> Option<&Arc<HostedScheduler>> {
         self.hosted.as_ref()
     }
 
     /// An operator's command about one of its servers.
-    pub async fn operator(&self, server: &str, command: OperatorCommand) -> anyhow::Result<Status> {
+    pub(crate) async fn operator(&self, server: &str, command: OperatorCommand) -> anyhow::Result<Status> {
         Ok(self.watch.operator(server, command).await?)
     }
 
     /// How its servers stand.
-    pub async fn standings(&self) -> Vec<(Arc<str>, Status)> {
+    pub(crate) async fn standings(&self) -> Vec<(Arc<str>, Status)> {
         self.watch.snapshot().await
     }
 
     /// Whether every server that is checked has been checked once.
-    pub async fn is_settled(&self) -> bool {
+    pub(crate) async fn is_settled(&self) -> bool {
         self.standings().await.iter().all(|(_, s)| s.bits.check != Some(CheckHealth::Unknown))
     }
 
     /// Waits until all that is known by now is what the workers see. Blocks for as long as the policy takes to plan.
-    pub fn flush(&self) {
+    pub(crate) fn flush(&self) {
         self.keeper.flush();
     }
 }

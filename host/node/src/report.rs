@@ -3,12 +3,12 @@
 use std::fmt::Write;
 
 use weir_core::model::State;
-use weir_wasm::PluginStatus;
+use weir_wasm::{PluginStatus, Report};
 
 use crate::status::{NodeStatus, PoolStatus};
 
 /// The whole status, for `weir status`.
-pub fn text(status: &NodeStatus) -> String {
+pub(crate) fn text(status: &NodeStatus) -> String {
     let mut out = String::new();
     let _ = writeln!(
         out,
@@ -48,16 +48,20 @@ pub fn text(status: &NodeStatus) -> String {
 }
 
 /// What needs somebody's attention, one sentence each; empty when all is well.
-pub fn troubles(status: &NodeStatus) -> Vec<String> {
+pub(crate) fn troubles(status: &NodeStatus) -> Vec<String> {
     let mut troubles = Vec::new();
     if status.draining {
         troubles.push("this node is draining".to_owned());
     }
     if !status.agent.up {
-        troubles.push(format!("this node's own agent says `{}`: /healthcheck answers 503", status.agent.line));
+        troubles
+            .push(format!("this node's own agent says `{}`: /healthcheck answers 503", status.agent.line));
     }
     if let Some(error) = &status.fleet.last_reload_error {
-        troubles.push(format!("the fleet file was changed and refused, the old one is in force:\n{}", indent(error)));
+        troubles.push(format!(
+            "the fleet file was changed and refused, the old one is in force:\n{}",
+            indent(error)
+        ));
     }
     for change in &status.fleet.restart_needed {
         troubles.push(format!("takes effect after a restart: {change}"));
@@ -70,7 +74,10 @@ pub fn troubles(status: &NodeStatus) -> Vec<String> {
                 (true, false) => "the version before decides",
                 (false, _) => "weighted round robin decides",
             };
-            troubles.push(format!("plugin {} is {}: {}; {instead}", plugin.instance, plugin.state, plugin.reason));
+            troubles.push(format!(
+                "plugin {} is {}: {}; {instead}",
+                plugin.instance, plugin.state, plugin.reason
+            ));
         }
     }
     for pool in status.pools.iter().filter(|p| p.usable == 0) {
@@ -80,16 +87,15 @@ pub fn troubles(status: &NodeStatus) -> Vec<String> {
 }
 
 /// The plugins, for `weir plugin list`.
-pub fn plugins(list: &[PluginStatus]) -> String {
+pub(crate) fn plugins(list: &[PluginStatus]) -> String {
     let mut out = String::new();
     let rows = list.iter().map(|p| {
         let version = p.version.as_ref();
         let made = version.map_or_else(|| "-".to_owned(), |v| format!("{} {}", v.name, v.version));
         let hash = version.map_or("-", |v| v.sha256.get(..12).unwrap_or(&v.sha256)).to_owned();
-        let pick = version.filter(|v| v.self_test.picks > 0).map_or_else(
-            || "-".to_owned(),
-            |v| format!("{}/{} ns", v.self_test.p50_ns, v.self_test.p99_ns),
-        );
+        let pick = version
+            .filter(|v| v.self_test.picks > 0)
+            .map_or_else(|| "-".to_owned(), |v| format!("{}/{} ns", v.self_test.p50_ns, v.self_test.p99_ns));
         vec![
             p.instance.clone(),
             p.file.clone(),
@@ -111,6 +117,37 @@ pub fn plugins(list: &[PluginStatus]) -> String {
         }
     }
     out
+}
+
+/// What a plugin file is and does, for `weir plugin check`.
+pub(crate) fn inspected(file: &str, report: &Report) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "{file}: {} bytes, sha256 {}", report.size, report.sha256);
+    for step in &report.steps {
+        let _ = writeln!(out, "  {:<12} {:>9.3} ms", step.name, step.ms);
+    }
+    if let Some(error) = &report.error {
+        let _ = writeln!(out, "refused: {error}");
+        return out;
+    }
+    let kind = report.kind.map_or("plugin", |k| k.as_str());
+    let _ = writeln!(out, "ok: {kind} {} {}: {}", report.name, report.version, report.summary);
+    let test = &report.self_test;
+    let plan = report.plan.unwrap_or("none");
+    let _ = write!(out, "plan {plan}, update {:.1} us", ns(test.update_ns) / 1e3);
+    if test.picks > 0 {
+        let _ = write!(out, ", pick {} ns (99 of 100 under {} ns)", test.p50_ns, test.p99_ns);
+    }
+    if test.golden_cases > 0 {
+        let _ = write!(out, ", {} golden cases", test.golden_cases);
+    }
+    let _ = writeln!(out, ", memory {} KiB", report.memory_bytes / 1024);
+    out
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a time for a person to read")]
+fn ns(value: u64) -> f64 {
+    value as f64
 }
 
 fn pool_text(out: &mut String, pool: &PoolStatus) {
@@ -151,7 +188,11 @@ fn pool_text(out: &mut String, pool: &PoolStatus) {
             why,
         ]
     });
-    table(out, &["server", "address", "state", "weight", "busy", "latency", "answers", "errors", "why"], rows);
+    table(
+        out,
+        &["server", "address", "state", "weight", "busy", "latency", "answers", "errors", "why"],
+        rows,
+    );
 }
 
 /// Columns as wide as their widest cell, two spaces between them, two before the first.

@@ -49,7 +49,7 @@ const RESCAN: Duration = Duration::from_secs(20);
 const COMMANDS: usize = 64;
 
 /// Runs a node until it is told to stop. [`EXIT_FAULTY`] where the fleet file has faults: nothing was bound then.
-pub fn main(args: &RunArgs) -> ExitCode {
+pub(crate) fn main(args: &RunArgs) -> ExitCode {
     let faulty = |fault: String| {
         eprintln!("{}", fault.trim_end());
         ExitCode::from(EXIT_FAULTY)
@@ -105,7 +105,7 @@ struct Node {
 async fn serve(file: FleetFile, name: String, level: LogLevel) -> anyhow::Result<()> {
     let fleet = Arc::clone(&file.fleet);
     let this = fleet.node(&name)?.clone();
-    let (run_dir, state_dir) = (fleet.paths.run.as_path(), fleet.paths.state.as_path());
+    let (run_dir, state_dir) = (&*fleet.paths.run, &*fleet.paths.state);
     private_directory(run_dir, 0o755)?;
     private_directory(state_dir, 0o700)?;
 
@@ -115,7 +115,7 @@ async fn serve(file: FleetFile, name: String, level: LogLevel) -> anyhow::Result
         true => Some(bind(fleet.metrics.listen, "metrics.listen").await?),
         false => None,
     };
-    let agent_file = AgentFile::new(fleet.agent.file.as_path());
+    let agent_file = AgentFile::new(&*fleet.agent.file);
     if this.has(Role::Agent) {
         let listener = bind(fleet.agent.listen, "agent.listen").await?;
         tokio::spawn(agent::serve(listener, agent_file.clone()));
@@ -125,13 +125,9 @@ async fn serve(file: FleetFile, name: String, level: LogLevel) -> anyhow::Result
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         n => n.into(),
     };
-    let compiler = Compiler::Child { exe: std::env::current_exe().context("cannot find this binary")? };
-    let plugins = RuntimeOptions::new(
-        state_dir.to_owned(),
-        fleet.paths.plugins.as_path().to_owned(),
-        workers,
-        compiler,
-    );
+    let compiler = compiler()?;
+    let plugins =
+        RuntimeOptions::new(state_dir.to_owned(), fleet.paths.plugins.to_path_buf(), workers, compiler);
     let ground = Ground {
         node: name.clone(),
         workers,
@@ -173,6 +169,12 @@ async fn bind(address: std::net::SocketAddr, field: &str) -> anyhow::Result<TcpL
     TcpListener::bind(address).await.with_context(|| format!("{field}: cannot listen on {address}"))
 }
 
+/// Plugins are compiled by this same binary, in a process of its own.
+pub(crate) fn compiler() -> anyhow::Result<Compiler> {
+    let exe = std::env::current_exe().context("cannot find this binary")?;
+    Ok(Compiler::Child { exe, args: vec!["compile-plugin".to_owned()] })
+}
+
 /// Makes a directory for this node where there is none. One that is there keeps its mode: packaging may know better.
 fn private_directory(path: &Path, mode: u32) -> anyhow::Result<()> {
     let made = fs::DirBuilder::new().recursive(true).mode(mode).create(path);
@@ -185,7 +187,7 @@ fn access_log(access: &Access) -> anyhow::Result<Option<AccessLog>> {
         Access::Off => Ok(None),
         Access::Stdout => Ok(Some(AccessLog::to_writer(std::io::stdout()).context("log.access")?)),
         Access::File(path) => {
-            let log = AccessLog::to_file(path.as_path());
+            let log = AccessLog::to_file(&**path);
             Ok(Some(log.with_context(|| format!("log.access: cannot write to {path}"))?))
         }
     }
@@ -274,7 +276,7 @@ impl Node {
         if let Some(log) = &self.access_log {
             log.flush();
         }
-        let socket = self.file.fleet.paths.run.as_path().join("admin.sock");
+        let socket = self.file.fleet.paths.run.join("admin.sock");
         let _ = fs::remove_file(socket);
         tracing::info!("stopped");
         Ok(())
@@ -285,7 +287,10 @@ impl Node {
         let again = std::mem::replace(&mut self.draining, true);
         let Some(shards) = self.shards.clone().filter(|_| !again) else { return true };
         let _ = sd_notify::notify(&[NotifyState::Stopping]);
-        tracing::info!(seconds = DRAIN.as_secs(), "draining: healthchecks fail, connections close after their request");
+        tracing::info!(
+            seconds = DRAIN.as_secs(),
+            "draining: healthchecks fail, connections close after their request"
+        );
         tokio::spawn(async move {
             let left = shards.drain(DRAIN).await.in_flight;
             if left > 0 {
@@ -311,8 +316,10 @@ impl Node {
     async fn operator(&mut self, command: &ServerCommand) -> anyhow::Result<String> {
         let (pool, server) = (command.pool.as_str(), command.server.as_str());
         let known = || self.pools.keys().map(config::Name::as_str).collect::<Vec<_>>().join(", ");
-        let running =
-            self.pools.get(pool).with_context(|| format!("there is no pool {pool}; there are: {}", known()))?;
+        let running = self
+            .pools
+            .get(pool)
+            .with_context(|| format!("there is no pool {pool}; there are: {}", known()))?;
         let mut said = self.operators.get(pool, server);
         let order = match command.word {
             Word::Ready => OperatorCommand::Admin(Admin::Ready),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use weir_core::config::{self, CheckType};
-use weir_core::health::{AgentTiming, CheckTiming, HealthSpec, Operator};
+use weir_core::health::Operator;
 use weir_core::pool::Member;
 use weir_probe::Watched;
 use weir_probe::agent::Question;
@@ -14,7 +14,7 @@ use weir_proxy::{ClientTimeouts, Key, PoolSettings, ServerTimeouts};
 use weir_wasm::InstanceSpec;
 
 /// Who is in the pool.
-pub fn members(pool: &config::Pool) -> Vec<Member> {
+pub(crate) fn members(pool: &config::Pool) -> Vec<Member> {
     let member = |s: &config::Server| Member {
         name: s.name.shared(),
         address: s.address,
@@ -24,34 +24,25 @@ pub fn members(pool: &config::Pool) -> Vec<Member> {
 }
 
 /// How the pool's servers are watched. `operator` says what was ordered before this process began.
-pub fn watched(pool: &config::Pool, operator: impl Fn(&str) -> Operator) -> anyhow::Result<Vec<Watched>> {
-    let agent_timing = pool.agent_check.as_ref().map(|a| AgentTiming { interval: a.interval.get() });
-    let check_timing = pool.check.as_ref().map(|c| CheckTiming {
-        interval: c.interval.get(),
-        fast_interval: c.fast_interval.unwrap_or(c.interval).get(),
-        timeout: c.timeout.get(),
-        rise: c.rise.into(),
-        fall: c.fall.into(),
-    });
+pub(crate) fn watched(
+    pool: &config::Pool,
+    operator: impl Fn(&str) -> Operator,
+) -> anyhow::Result<Vec<Watched>> {
     let watch = |s: &config::Server| -> anyhow::Result<Watched> {
         let check = match &pool.check {
-            Some(c) => Some(check(c, s.address, pool.send_proxy).with_context(|| format!("server {}", s.name))?),
+            Some(c) => {
+                Some(check(c, s.address, pool.send_proxy).with_context(|| format!("server {}", s.name))?)
+            }
             None => None,
         };
         Ok(Watched {
             name: s.name.shared(),
-            spec: HealthSpec {
-                weight: s.weight,
-                max_in_flight: s.limit(),
-                check: check_timing,
-                agent: agent_timing,
-                slow_start: pool.slow_start.get(),
-            },
+            spec: pool.health(s),
             check,
-            agent: pool.agent_check.as_ref().map(|a| Question {
-                address: SocketAddr::new(s.address.ip(), a.port),
-                send: a.send.clone(),
-            }),
+            agent: pool
+                .agent_check
+                .as_ref()
+                .map(|a| Question { address: SocketAddr::new(s.address.ip(), a.port), send: a.send.clone() }),
             operator: operator(s.name.as_str()),
         })
     };
@@ -71,7 +62,7 @@ fn check(check: &config::Check, server: SocketAddr, proxy_line: bool) -> anyhow:
 }
 
 /// How the pool speaks with its servers.
-pub fn pool(pool: &config::Pool) -> anyhow::Result<PoolSettings> {
+pub(crate) fn pool(pool: &config::Pool) -> anyhow::Result<PoolSettings> {
     let t = &pool.timeouts;
     Ok(PoolSettings {
         timeouts: ServerTimeouts {
@@ -93,7 +84,7 @@ pub fn pool(pool: &config::Pool) -> anyhow::Result<PoolSettings> {
 }
 
 /// What a plugin instance is made of.
-pub fn plugin(plugin: &config::Plugin) -> InstanceSpec {
+pub(crate) fn plugin(plugin: &config::Plugin) -> InstanceSpec {
     InstanceSpec {
         file: plugin.file.to_string(),
         config: plugin.config.clone(),
@@ -103,7 +94,7 @@ pub fn plugin(plugin: &config::Plugin) -> InstanceSpec {
 }
 
 /// Where clients find a service; an empty list in the file is every address.
-pub fn addresses(service: &config::Service) -> Vec<SocketAddr> {
+pub(crate) fn addresses(service: &config::Service) -> Vec<SocketAddr> {
     if service.addresses.is_empty() {
         return vec![SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), service.port)];
     }
@@ -111,20 +102,20 @@ pub fn addresses(service: &config::Service) -> Vec<SocketAddr> {
 }
 
 /// How long clients are waited for.
-pub fn client(service: &config::Service) -> ClientTimeouts {
+pub(crate) fn client(service: &config::Service) -> ClientTimeouts {
     let t = &service.client_timeouts;
     ClientTimeouts { read: t.request.get(), write: t.request.get(), keep_alive: t.idle.get() }
 }
 
 /// A number that differs between nodes and between pools, and is the same in every process: checks of all nodes are
 /// spread by it. FNV-1a, 64 bits.
-pub fn seed(node: &str, pool: &str) -> u64 {
+pub(crate) fn seed(node: &str, pool: &str) -> u64 {
     let bytes = node.bytes().chain([0]).chain(pool.bytes());
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// The name under which a pool's instance of a plugin is known: one plugin table may serve several pools, and
 /// each has instances of its own.
-pub fn instance_name(plugin: &str, pool: &str) -> Arc<str> {
+pub(crate) fn instance_name(plugin: &str, pool: &str) -> Arc<str> {
     format!("{plugin}@{pool}").into()
 }

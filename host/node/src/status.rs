@@ -9,162 +9,162 @@ use weir_wasm::PluginStatus;
 
 /// Everything at once. Field names are a promise to scripts: they are added to and not changed.
 #[derive(Debug, Clone, Serialize)]
-pub struct NodeStatus {
+pub(crate) struct NodeStatus {
     /// Which node of the fleet file this is.
-    pub node: String,
+    pub(crate) node: String,
     /// Of the binary.
-    pub version: &'static str,
+    pub(crate) version: &'static str,
     /// Seconds since the node started.
-    pub uptime_seconds: u64,
+    pub(crate) uptime_seconds: u64,
     /// Whether the node is on its way out: `/healthcheck` fails and connections are closed after their request.
-    pub draining: bool,
+    pub(crate) draining: bool,
     /// What this node's own agent file says, and so what `/healthcheck` answers.
-    pub agent: AgentStatus,
+    pub(crate) agent: AgentStatus,
     /// The fleet file in force.
-    pub fleet: FleetStatus,
+    pub(crate) fleet: FleetStatus,
     /// Connections and requests.
-    pub proxy: ProxyStatus,
+    pub(crate) proxy: ProxyStatus,
     /// By name.
-    pub services: Vec<ServiceStatus>,
+    pub(crate) services: Vec<ServiceStatus>,
     /// By name.
-    pub pools: Vec<PoolStatus>,
+    pub(crate) pools: Vec<PoolStatus>,
     /// By name.
-    pub plugins: Vec<PluginStatus>,
+    pub(crate) plugins: Vec<PluginStatus>,
     /// What is wrong with the plugin directory as a whole.
-    pub plugin_directory_problem: Option<String>,
+    pub(crate) plugin_directory_problem: Option<String>,
 }
 
 /// The node's own agent.
 #[derive(Debug, Clone, Serialize)]
-pub struct AgentStatus {
+pub(crate) struct AgentStatus {
     /// Whether its file lets the node serve.
-    pub up: bool,
+    pub(crate) up: bool,
     /// The words of the file.
-    pub line: String,
+    pub(crate) line: String,
 }
 
 /// The fleet file.
 #[derive(Debug, Clone, Serialize)]
-pub struct FleetStatus {
+pub(crate) struct FleetStatus {
     /// Where it lies.
-    pub file: String,
+    pub(crate) file: String,
     /// SHA-256 of the text in force, hex. Two nodes with the same number have the same view.
     pub sha256: String,
     /// When it was taken in, seconds since 1970.
-    pub loaded_unix: u64,
+    pub(crate) loaded_unix: u64,
     /// Whether the last attempt to read it ended in its use.
-    pub last_reload_ok: bool,
+    pub(crate) last_reload_ok: bool,
     /// What was wrong the last time, as `weir check` says it.
-    pub last_reload_error: Option<String>,
+    pub(crate) last_reload_error: Option<String>,
     /// What the file says otherwise than this process does, until it is restarted.
-    pub restart_needed: Vec<String>,
+    pub(crate) restart_needed: Vec<String>,
 }
 
 /// Connections and requests of the whole node.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct ProxyStatus {
+pub(crate) struct ProxyStatus {
     /// Shards, each with listeners, connections and plugin instances of its own.
-    pub workers: usize,
+    pub(crate) workers: usize,
     /// Ports listened to.
-    pub ports: Vec<u16>,
+    pub(crate) ports: Vec<u16>,
     /// Accepted since the start.
-    pub accepted: u64,
+    pub(crate) accepted: u64,
     /// Closed at accept because no service has their address.
-    pub misdirected: u64,
+    pub(crate) misdirected: u64,
     /// Requests that the node answered itself.
-    pub answered: u64,
+    pub(crate) answered: u64,
     /// Open now.
-    pub connections: u64,
+    pub(crate) connections: u64,
     /// Being served now.
-    pub in_flight: u64,
+    pub(crate) in_flight: u64,
     /// Access log lines lost to a slow disk.
-    pub log_lines_dropped: u64,
+    pub(crate) log_lines_dropped: u64,
 }
 
 /// One service.
 #[derive(Debug, Clone, Serialize)]
-pub struct ServiceStatus {
+pub(crate) struct ServiceStatus {
     /// Its name in the fleet file.
-    pub name: String,
+    pub(crate) name: String,
     /// Where clients find it.
-    pub addresses: Vec<String>,
+    pub(crate) addresses: Vec<String>,
     /// Who answers.
-    pub pool: String,
+    pub(crate) pool: String,
     /// Path that tells whether it can serve.
-    pub healthcheck: Option<String>,
+    pub(crate) healthcheck: Option<String>,
     /// What that path answers now.
-    pub healthy: bool,
+    pub(crate) healthy: bool,
 }
 
 /// One pool.
 #[derive(Debug, Clone, Serialize)]
-pub struct PoolStatus {
+pub(crate) struct PoolStatus {
     /// Its name in the fleet file.
-    pub name: String,
+    pub(crate) name: String,
     /// The plugin instance that decides, `None` where the pool names none.
-    pub scheduler: Option<String>,
+    pub(crate) scheduler: Option<String>,
     /// What is done for a request: `table`, `cycle`, `per-request`, or `fallback`, the native weighted round robin.
-    pub plan: &'static str,
+    pub(crate) plan: &'static str,
     /// Grows with each change of servers or plan.
-    pub epoch: u64,
+    pub(crate) epoch: u64,
     /// Servers that take new requests.
-    pub usable: usize,
+    pub(crate) usable: usize,
     /// Decisions by who made them, since the pool was made.
-    pub decisions: BTreeMap<&'static str, u64>,
+    pub(crate) decisions: BTreeMap<&'static str, u64>,
     /// Decisions that the policy owed and did not give.
-    pub policy_failures: u64,
+    pub(crate) policy_failures: u64,
     /// Requests whose client went away.
-    pub client_aborts: u64,
+    pub(crate) client_aborts: u64,
     /// Times to the first byte since the pool was made.
-    pub latency: Latency,
+    pub(crate) latency: Latency,
     /// In the order of the fleet file.
-    pub servers: Vec<ServerStatus>,
+    pub(crate) servers: Vec<ServerStatus>,
 }
 
 /// One server of a pool.
 #[derive(Debug, Clone, Serialize)]
-pub struct ServerStatus {
+pub(crate) struct ServerStatus {
     /// Its name in the fleet file.
-    pub name: String,
+    pub(crate) name: String,
     /// Where it listens.
-    pub address: String,
+    pub(crate) address: String,
     /// What may be done with it.
-    pub state: State,
+    pub(crate) state: State,
     /// Weight now.
-    pub weight: u16,
+    pub(crate) weight: u16,
     /// Weight in the fleet file.
-    pub configured_weight: u16,
+    pub(crate) configured_weight: u16,
     /// Limit of requests in flight, if any.
-    pub max_in_flight: Option<u32>,
+    pub(crate) max_in_flight: Option<u32>,
     /// Requests in flight.
-    pub in_flight: u32,
+    pub(crate) in_flight: u32,
     /// Smoothed time to the first byte, microseconds, 0 before the first.
-    pub latency_us: u32,
+    pub(crate) latency_us: u32,
     /// Why it is in this state; empty where it is simply up.
-    pub reason: String,
+    pub(crate) reason: String,
     /// What is odd without having decided anything.
-    pub note: Option<String>,
+    pub(crate) note: Option<String>,
     /// How long it has been in this state, seconds.
-    pub state_seconds: u64,
+    pub(crate) state_seconds: u64,
     /// Who said what: operator, agent and check are separate.
-    pub bits: Option<Bits>,
+    pub(crate) bits: Option<Bits>,
     /// Answers by class of their status, `1xx` to `5xx`.
-    pub answers: BTreeMap<&'static str, u64>,
+    pub(crate) answers: BTreeMap<&'static str, u64>,
     /// Bytes passed on.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// New connections made.
-    pub connects: u64,
+    pub(crate) connects: u64,
     /// Attempts that failed here and were made again elsewhere.
-    pub retries: u64,
+    pub(crate) retries: u64,
     /// Failed attempts by kind.
-    pub failures: BTreeMap<&'static str, u64>,
+    pub(crate) failures: BTreeMap<&'static str, u64>,
 }
 
 /// A distribution of times.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Latency {
+pub(crate) struct Latency {
     /// Their sum, seconds.
-    pub sum_seconds: f64,
+    pub(crate) sum_seconds: f64,
     /// `(upper bound in seconds, how many were within it and above the bound before)`; the last bound is the largest number.
-    pub buckets: Vec<(f64, u64)>,
+    pub(crate) buckets: Vec<(f64, u64)>,
 }

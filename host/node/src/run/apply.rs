@@ -18,11 +18,18 @@ impl Node {
     /// that nothing has changed.
     pub(super) async fn reload(&mut self) -> Result<String, String> {
         // What systemd wants to know of a `notify-reload` service; elsewhere nobody listens.
-        let _ = sd_notify::notify(&[NotifyState::Reloading, NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Ready)]);
+        let _ = sd_notify::notify(&[
+            NotifyState::Reloading,
+            NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Ready),
+        ]);
         let outcome = self.read_and_apply().await;
         match &outcome {
-            Ok(done) => tracing::info!(fleet = %self.file.path.display(), sha256 = %self.file.sha256, "{done}"),
-            Err(error) => tracing::error!(fleet = %self.file.path.display(), "not reloaded, nothing has changed: {error}"),
+            Ok(done) => {
+                tracing::info!(fleet = %self.file.path.display(), sha256 = %self.file.sha256, "{done}")
+            }
+            Err(error) => {
+                tracing::error!(fleet = %self.file.path.display(), "not reloaded, nothing has changed: {error}")
+            }
         }
         self.reload_error = outcome.as_ref().err().cloned();
         let _ = sd_notify::notify(&[NotifyState::Ready]);
@@ -91,7 +98,8 @@ impl Node {
     pub(super) fn service_table(&self, fleet: &Fleet) -> anyhow::Result<ServiceTable> {
         let services = fleet.services.iter().filter_map(|(name, service)| {
             let pool = self.pools.get(&service.pool)?;
-            let mut offered = Service::new(name.shared(), settings::addresses(service), Arc::clone(pool.proxy()));
+            let mut offered =
+                Service::new(name.shared(), settings::addresses(service), Arc::clone(pool.proxy()));
             offered.healthcheck = service.healthcheck.path().map(Into::into);
             Some(offered)
         });

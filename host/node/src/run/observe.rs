@@ -30,9 +30,11 @@ impl Node {
         };
         let fleet = &self.file.fleet;
         let services = match &self.shards {
-            Some(_) => {
-                fleet.services.iter().map(|(name, s)| self.service_status(name.as_str(), s, agent.up)).collect()
-            }
+            Some(_) => fleet
+                .services
+                .iter()
+                .map(|(name, s)| self.service_status(name.as_str(), s, agent.up))
+                .collect(),
             None => Vec::new(),
         };
         NodeStatus {
