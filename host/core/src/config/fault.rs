@@ -12,6 +12,9 @@ const MAX_FAULTS: usize = 50;
 /// The longest line of the file that is printed, characters.
 const MAX_SHOWN: usize = 160;
 
+/// The longest message, bytes.
+const MAX_MESSAGE: usize = 500;
+
 /// One thing that is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
@@ -87,7 +90,12 @@ impl<'t> Faults<'t> {
     }
 
     /// Adds one, unless the same was said of the same place or there are enough.
-    pub(super) fn add(&mut self, at: Range<usize>, message: String) {
+    pub(super) fn add(&mut self, at: Range<usize>, mut message: String) {
+        // A value is repeated in its message, however long it is.
+        if message.len() > MAX_MESSAGE {
+            message.truncate(floor_char(&message, MAX_MESSAGE));
+            message.push_str("...");
+        }
         let fault = (at, message);
         if !self.is_full() && !self.found.contains(&fault) {
             self.found.push(fault);
@@ -148,11 +156,13 @@ pub(super) fn one_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
     }
 }
 
-/// The name that was probably meant: the nearest one, if a typing error leads to it.
+/// The name that was probably meant: the nearest one, if a typing error leads to it and to no other.
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let near = known.map(|k| (distance(name, k), k)).min()?;
+    let mut known: Vec<(usize, &str)> = known.map(|k| (distance(name, k), k)).collect();
+    known.sort_unstable();
+    let (near, second) = (known.first()?, known.get(1));
     let allowed = (name.chars().count().max(near.1.chars().count()) / 3).max(1);
-    (near.0 <= allowed).then_some(near.1)
+    (near.0 <= allowed && second.is_none_or(|second| second.0 > near.0)).then_some(near.1)
 }
 
 /// How many characters must be put in, taken out, replaced or swapped with their neighbour.

@@ -24,7 +24,7 @@ pub(super) fn read<'t>(text: &'t str, faults: &mut Faults<'_>) -> Option<(Fleet,
     if !check_version(&source, faults) {
         return None;
     }
-    let mut taken_out = Vec::new();
+    let mut taken_out: Vec<(Pruned, Option<String>)> = Vec::new();
     loop {
         let error = match Fleet::deserialize(ValueDeserializer::from(source.root())) {
             Ok(fleet) => return Some((fleet, source)),
@@ -32,10 +32,10 @@ pub(super) fn read<'t>(text: &'t str, faults: &mut Faults<'_>) -> Option<(Fleet,
         };
         let span = error.span().unwrap_or_default();
         let message = error.message();
-        // What a table lacks because it was wrong and was taken out has been reported.
-        let consequence = taken_out.iter().any(|Pruned { parent, name }| {
-            *parent == span
-                && quoted(message, "missing field ").is_none_or(|missing| name.as_deref() == Some(missing))
+        // What a table lacks because it was wrong, or its name was, has been reported.
+        let consequence = taken_out.iter().any(|(Pruned { parent, name }, meant)| {
+            let is_lack = |lack: &str| name.as_deref() == Some(lack) || meant.as_deref() == Some(lack);
+            *parent == span && quoted(message, "missing field ").is_none_or(is_lack)
         });
         if !consequence {
             faults.add(span.clone(), sentence(message));
@@ -43,7 +43,8 @@ pub(super) fn read<'t>(text: &'t str, faults: &mut Faults<'_>) -> Option<(Fleet,
         if faults.is_full() {
             return None;
         }
-        taken_out.push(source.prune(&span)?);
+        let meant = unknown(message, "unknown field ").and_then(|unknown| unknown.meant());
+        taken_out.push((source.prune(&span)?, meant));
     }
 }
 
@@ -69,24 +70,46 @@ fn check_version(source: &Source<'_>, faults: &mut Faults<'_>) -> bool {
     false
 }
 
+/// A name that is not known, and those that would be.
+struct Unknown<'m> {
+    name: &'m str,
+    known: Vec<&'m str>,
+}
+
+impl Unknown<'_> {
+    fn meant(&self) -> Option<String> {
+        nearest(self.name, self.known.iter().copied()).map(str::to_owned)
+    }
+
+    fn sentence(&self, what: &str) -> String {
+        let Self { name, known } = self;
+        match self.meant() {
+            Some(near) => format!("unknown {what} `{name}`: did you mean `{near}`?"),
+            None if known.is_empty() => format!("unknown {what} `{name}`; there are no {what}s here"),
+            None => {
+                format!("unknown {what} `{name}`; the {what}s here are {}", one_of(known.iter().copied()))
+            }
+        }
+    }
+}
+
+/// serde's "unknown field `a`, expected one of `b`, `c`".
+fn unknown<'m>(message: &'m str, start: &str) -> Option<Unknown<'m>> {
+    let name = quoted(message, start)?;
+    let list = message.split_once("`, ").map_or("", |(_, list)| list);
+    Some(Unknown { name, known: list.split('`').skip(1).step_by(2).collect() })
+}
+
 /// What a reader says, in the words of an operator.
 fn sentence(message: &str) -> String {
-    let names = |list: &str| list.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
-    let suggestion = |name: &str, list: &str, what: &str| {
-        let known = names(list);
-        match nearest(name, known.iter().map(String::as_str)) {
-            Some(near) => format!(": did you mean `{near}`?"),
-            None if known.is_empty() => format!("; there are no {what} here"),
-            None => format!("; the {what} here are {}", one_of(known.iter().map(String::as_str))),
-        }
-    };
-    if let Some(name) = quoted(message, "unknown field ") {
-        let list = message.split_once("`, ").map_or("", |(_, list)| list);
-        return format!("unknown field `{name}`{}", suggestion(name, list, "fields"));
+    if let Some(field) = unknown(message, "unknown field ") {
+        return field.sentence("field");
     }
-    if let Some(name) = quoted(message, "unknown variant ") {
-        let list = message.split_once("`, ").map_or("", |(_, list)| list);
-        return format!("unknown word `{name}`{}", suggestion(name, list, "words"));
+    if let Some(word) = unknown(message, "unknown variant ") {
+        return word.sentence("word");
+    }
+    if message == "duplicate key" {
+        return "the same name a second time".to_owned();
     }
     if let Some(name) = quoted(message, "missing field ") {
         return format!("`{name}` is missing");
@@ -105,10 +128,12 @@ fn sentence(message: &str) -> String {
             other if other.starts_with("struct ") => "a table",
             other => other,
         };
-        let found = match found {
-            "map" => "a table",
-            "sequence" => "a list",
-            other => other,
+        let found = match found.split_once(' ') {
+            _ if found == "map" => "a table".to_owned(),
+            _ if found == "sequence" => "a list".to_owned(),
+            Some(("string", text)) => format!("the text {text}"),
+            Some((kind, value)) => format!("the {kind} {value}"),
+            None => found.to_owned(),
         };
         return format!("expected {expected}, found {found}");
     }

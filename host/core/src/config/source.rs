@@ -100,10 +100,9 @@ impl<'t> Source<'t> {
         self.names.get(section).is_some_and(|names| names.contains(name))
     }
 
-    /// Whether the file has a list at `path`, and it was written empty.
-    pub(super) fn is_empty_list(&self, path: &[Step<'_>]) -> bool {
-        let list = self.get(path).and_then(|value| Some((value.span(), value.get_ref().as_array()?)));
-        list.is_some_and(|(span, list)| list.is_empty() && !self.thinned.contains(&span))
+    /// Whether something was taken out of the table or list at `path`, so that what it lacks may be a consequence.
+    pub(super) fn is_thinned(&self, path: &[Step<'_>]) -> bool {
+        self.get(path).is_some_and(|value| self.thinned.contains(&value.span()))
     }
 
     /// The value at `path`.

@@ -151,7 +151,8 @@ where
     D: serde::Deserializer<'de>,
     T: TryFrom<u64>,
 {
-    let outside = |n: &dyn fmt::Display| D::Error::custom(format!("{n} is not within {MIN} and {MAX}"));
+    let outside =
+        |n: &dyn fmt::Display| D::Error::custom(format!("{n} is out of range: write {MIN} to {MAX}"));
     let number = i64::deserialize(from)?;
     let fits = u64::try_from(number).ok().filter(|n| (MIN..=MAX).contains(n));
     fits.and_then(|n| T::try_from(n).ok()).ok_or_else(|| outside(&number))

@@ -5,7 +5,7 @@ use crate::config::source::at;
 use crate::config::{Fleet, Node, Role};
 
 pub(super) fn check(fleet: &Fleet, rules: &mut Rules<'_, '_, '_>) {
-    if rules.source.names("nodes").next().is_none() {
+    if rules.source.names("nodes").next().is_none() && !rules.source.is_thinned(at![]) {
         let message = "the file has no node: add a section such as [nodes.NAME] with `roles = [\"l7\"]`";
         rules.key(at!["nodes"], message.to_owned());
     }
@@ -24,7 +24,7 @@ pub(super) fn check(fleet: &Fleet, rules: &mut Rules<'_, '_, '_>) {
 
 fn roles(name: &str, node: &Node, rules: &mut Rules<'_, '_, '_>) {
     let path = at!["nodes", name, "roles"];
-    if node.roles.is_empty() {
+    if node.roles.is_empty() && !rules.source.is_thinned(path) {
         rules.value(path, "a node without a role does nothing: write \"l7\", \"agent\" or both".to_owned());
     }
     if node.has(Role::L4) && node.has(Role::L7) {

@@ -103,8 +103,7 @@ fn not_a_loop(path: &[Step<'_>], interval: Period, rules: &mut Rules<'_, '_, '_>
 
 fn servers(name: &str, pool: &Pool, rules: &mut Rules<'_, '_, '_>) {
     let count = pool.servers.len();
-    // A pool that lost its servers to other faults is not empty.
-    if count == 0 && rules.source.is_empty_list(at!["pools", name, "servers"]) {
+    if count == 0 && !rules.source.is_thinned(at!["pools", name, "servers"]) {
         rules.value(
             at!["pools", name, "servers"],
             format!("the pool has no server: add [[pools.{name}.servers]]"),
