@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use serde::Deserialize;
 
 use crate::{command, paths, say};
 use toolchain::{TARGET, Toolchain};
@@ -58,35 +58,40 @@ pub(crate) fn build(root: &Path, report: &mut dyn FnMut(&str)) -> Result<Built> 
         files.insert(source.name, file);
     }
     remove_others(&folder, &files)?;
-    report(&format!(
-        "{} plugins in {}, {}",
-        files.len(),
-        paths::short(&folder),
-        say::elapsed(began.elapsed())
-    ));
-    Ok(Built { folder, files })
+    let built = Built { folder, files };
+    let (count, folder) = (built.files.len(), paths::short(&built.folder));
+    report(&format!("{count} plugins in {folder}, {}", say::elapsed(began.elapsed())));
+    Ok(built)
 }
 
-/// Members of the workspace below `plugins/` that make a module.
+/// The part of `cargo metadata` that says which packages make a module.
+#[derive(Debug, Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Package {
+    name: String,
+    targets: Vec<Target>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Target {
+    crate_types: Vec<String>,
+}
+
+/// Members of the workspace that make a module: plugins and nothing else do.
 fn packages(root: &Path) -> Result<Vec<String>> {
     let mut metadata = command::cargo(&["metadata", "--format-version", "1", "--no-deps"]);
     let output = metadata.current_dir(root).output().context("cannot run cargo metadata")?;
     if !output.status.success() {
         bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
     }
-    let metadata: Value = serde_json::from_slice(&output.stdout).context("what cargo metadata prints")?;
-    let items = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let makes_module = |package: &Value| {
-        items(&package["targets"])
-            .iter()
-            .flat_map(|target| items(&target["crate_types"]))
-            .any(|kind| kind == "cdylib")
-    };
-    let mut names: Vec<String> = items(&metadata["packages"])
-        .iter()
-        .filter(|package| makes_module(package))
-        .filter_map(|package| package["name"].as_str().map(str::to_owned))
-        .collect();
+    let metadata: Metadata = serde_json::from_slice(&output.stdout).context("what cargo metadata prints")?;
+    let makes_module = |target: &Target| target.crate_types.iter().any(|kind| kind == "cdylib");
+    let plugins = metadata.packages.into_iter().filter(|package| package.targets.iter().any(makes_module));
+    let mut names: Vec<String> = plugins.map(|package| package.name).collect();
     names.sort();
     Ok(names)
 }

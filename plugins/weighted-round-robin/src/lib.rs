@@ -12,6 +12,9 @@
 //!
 //! **Configuration.** None.
 
+mod turns;
+
+use turns::Takes;
 use weir_plugin::scheduler::{Plan, Scheduler, Server};
 use weir_plugin::{Config, ConfigError, Description, Plugin};
 
@@ -34,47 +37,13 @@ impl Plugin for WeightedRoundRobin {
 
 impl Scheduler for WeightedRoundRobin {
     fn update(&mut self, servers: &[Server]) -> Plan {
-        let weights: Vec<(u32, u64)> = (0..)
+        let usable: Vec<Takes> = (0..)
             .zip(servers)
             .filter(|(_, server)| server.is_usable())
-            .map(|(index, server)| (index, u64::from(server.weight)))
+            .map(|(server, Server { weight, .. })| Takes { server, weight: u64::from(*weight) })
             .collect();
-        if weights.is_empty() { Plan::Fallback } else { Plan::Cycle(cycle(&weights)) }
+        if usable.is_empty() { Plan::Fallback } else { Plan::Cycle(turns::cycle(usable)) }
     }
-}
-
-/// A turn of a server, due at `half / (2 * weight)` of the cycle.
-#[derive(Clone, Copy)]
-struct Turn {
-    half: u64,
-    weight: u64,
-    server: u32,
-}
-
-/// The order of turns of servers with these weights, none of them 0.
-///
-/// The k-th turn of a server is due at (k - 1/2) / weight, and turns go in the order in which they are due. They are dealt
-/// into one bucket for each step of the cycle, so that only the few that share a bucket need be sorted.
-fn cycle(weights: &[(u32, u64)]) -> Vec<u32> {
-    let divisor = weights.iter().map(|(_, weight)| *weight).fold(0, gcd);
-    let total: u64 = weights.iter().map(|(_, weight)| weight / divisor).sum();
-
-    let mut turns = Vec::with_capacity(total as usize);
-    for (server, weight) in weights {
-        let weight = weight / divisor;
-        turns.extend((0..weight).map(|k| Turn { half: 2 * k + 1, weight, server: *server }));
-    }
-    let bucket = |turn: &Turn| turn.half * total / (2 * turn.weight);
-    // Cheaper than comparing fractions, and nearly all of the work: the keys are small numbers.
-    turns.sort_by_cached_key(bucket);
-    for shared in turns.chunk_by_mut(|a, b| bucket(a) == bucket(b)) {
-        shared.sort_by(|a, b| (a.half * b.weight).cmp(&(b.half * a.weight)).then(a.server.cmp(&b.server)));
-    }
-    turns.iter().map(|turn| turn.server).collect()
-}
-
-fn gcd(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 #[cfg(test)]

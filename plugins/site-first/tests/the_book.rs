@@ -1,0 +1,28 @@
+//! The worked example of the book is this plugin: what it prints is what is here.
+
+use std::fs;
+use std::path::Path;
+
+/// Blocks of the page that a line `<!-- from FILE -->` stands before, with the name of that file.
+fn quotes(page: &str) -> Vec<(&str, &str)> {
+    let mut quotes = Vec::new();
+    for part in page.split("<!-- from ").skip(1) {
+        let (file, rest) = part.split_once(" -->\n```").expect("a quote is followed by its block");
+        let (_language, rest) = rest.split_once('\n').expect("a block has a first line");
+        let (block, _) = rest.split_once("\n```\n").expect("a block has an end");
+        quotes.push((file, block));
+    }
+    quotes
+}
+
+#[test]
+fn every_quote_in_the_book_is_in_the_file_that_it_names() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let page = fs::read_to_string(root.join("docs/src/writing-a-scheduler.md")).unwrap();
+    let quotes = quotes(&page);
+    assert!(quotes.len() >= 4, "the page quotes {} times", quotes.len());
+    for (file, block) in quotes {
+        let text = fs::read_to_string(root.join(file)).unwrap();
+        assert!(text.contains(block), "not in {file}, but in the book:\n{block}");
+    }
+}
