@@ -48,10 +48,15 @@ impl Alias {
 
     /// The position of a weight, each as likely as its part of the sum; 0 when there are none.
     pub fn draw(&self, random: &mut Random) -> usize {
-        let at = random.below(self.rows.len() as u32);
-        match self.rows.get(at as usize) {
-            Some(row) if random.below(self.total) >= row.limit => row.other as usize,
-            _ => at as usize,
+        // One random number is enough for both: its halves are independent.
+        let bits = random.bits();
+        let scaled = |half: u64, limit: usize| ((half * limit as u64) >> 32) as usize;
+        let at = scaled(bits >> 32, self.rows.len());
+        match self.rows.get(at) {
+            Some(row) if scaled(bits & 0xffff_ffff, self.total as usize) >= row.limit as usize => {
+                row.other as usize
+            }
+            _ => at,
         }
     }
 }
