@@ -1,9 +1,10 @@
 //! The node's own log: to standard error, where systemd and every supervisor look, at the level of the fleet file.
 
-use tracing_subscriber::filter::LevelFilter;
+use std::io::IsTerminal;
+
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
+use tracing_subscriber::{EnvFilter, Registry, reload};
 use weir_core::config::Level;
 
 /// Sets the level of a running node. `WEIR_LOG`, in the syntax of `tracing`, wins over the fleet file for as long as the process lives.
@@ -21,8 +22,8 @@ pub(crate) fn start(level: Level) -> LogLevel {
     };
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_target(false)
-        .with_filter(LevelFilter::TRACE);
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
     // A second call finds a subscriber that is there already, and that is as good.
     let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
     LogLevel(handle)

@@ -7,12 +7,14 @@
 //!                           HostedScheduler  <-----------------+
 //! ```
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context;
 use tokio::sync::Notify;
 use weir_core::config;
 use weir_core::health::{CheckHealth, OperatorCommand, Status};
+use weir_core::model::State;
 use weir_core::schedule::{Plan, PolicySource, View};
 use weir_probe::{Clock, Watch};
 use weir_proxy::Pool;
@@ -92,10 +94,9 @@ impl RunningPool {
         let (standing, changed) = (keeper.clone(), Arc::clone(&ground.changed));
         let pool_name = name.shared();
         let seed = settings::seed(&ground.node, name.as_str());
+        let mut seen: BTreeMap<Arc<str>, State> = BTreeMap::new();
         let watch = Watch::start(ground.clock, seed, move |server: &Arc<str>, status: &Status| {
-            let (state, cause) = (status.state.as_str(), status.cause);
-            tracing::info!(pool = %pool_name, %server, state, weight = status.weight, ?cause,
-                reason = %status.reason, note = status.note.as_deref().unwrap_or(""), "server");
+            log_status(&pool_name, server, seen.insert(Arc::clone(server), status.state), status);
             standing.tell(News::Standing(Arc::clone(server), status.standing()));
             changed.notify_one();
         });
@@ -166,6 +167,19 @@ impl RunningPool {
     /// Waits until all that is known by now is what the workers see. Blocks for as long as the policy takes to plan.
     pub(crate) fn flush(&self) {
         self.keeper.flush();
+    }
+}
+
+/// A change of state is news; what leads up to one, and weights that grow, are for whoever looks closer.
+fn log_status(pool: &str, server: &str, before: Option<State>, status: &Status) {
+    let (state, weight, reason) = (status.state.as_str(), status.weight, &status.reason);
+    let note = status.note.as_deref().unwrap_or_default();
+    if before == Some(status.state) {
+        tracing::debug!(pool, server, state, weight, %reason, note, "server");
+    } else if status.state == State::Down && before.is_some() {
+        tracing::warn!(pool, server, state, weight, %reason, "server");
+    } else {
+        tracing::info!(pool, server, state, weight, %reason, "server");
     }
 }
 

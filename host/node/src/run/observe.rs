@@ -1,6 +1,7 @@
 //! The node's status, put together from everybody who knows a part of it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -78,7 +79,7 @@ impl Node {
         let usable = self.pools.get(&service.pool).map_or(0, |p| p.proxy().view().usable());
         ServiceStatus {
             name: name.to_owned(),
-            addresses: settings::addresses(service).iter().map(ToString::to_string).collect(),
+            addresses: settings::addresses(service).into_iter().map(shown).collect(),
             pool: service.pool.to_string(),
             healthcheck: service.healthcheck.path().map(str::to_owned),
             healthy: usable > 0 && agent_up && !self.draining,
@@ -141,6 +142,11 @@ fn failures(counts: &ServerStats) -> BTreeMap<&'static str, u64> {
 fn latency(stats: &PoolStats) -> Latency {
     let bounds = LATENCY_BOUNDS.into_iter().map(|us| f64::from(us) / 1e6).chain([f64::MAX]);
     Latency { sum_seconds: stats.latency_sum.as_secs_f64(), buckets: bounds.zip(stats.latency).collect() }
+}
+
+/// As clients may write it; a service without addresses is on all of them.
+fn shown(address: SocketAddr) -> String {
+    if address.ip().is_unspecified() { format!("*:{}", address.port()) } else { address.to_string() }
 }
 
 fn unix(time: SystemTime) -> u64 {
