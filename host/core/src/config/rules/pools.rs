@@ -115,6 +115,9 @@ fn servers(name: &str, pool: &Pool, rules: &mut Rules<'_, '_, '_>) {
     }
     let mut first = HashMap::new();
     for (i, server) in pool.servers.iter().enumerate() {
+        if rules.faults.is_full() {
+            break;
+        }
         if let Some(earlier) = first.insert(server.name.as_str(), i) {
             first.insert(server.name.as_str(), earlier);
             let line = rules.line(at!["pools", name, "servers", earlier, "name"]);

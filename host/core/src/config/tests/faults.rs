@@ -42,7 +42,7 @@ fn columns_count_characters_and_a_long_line_is_shown_around_the_fault() {
     );
     let errors = parse("f", &text).unwrap_err();
     let fault = &errors.faults()[0];
-    assert_eq!((fault.line, fault.column, fault.width), (5, 183, 3));
+    assert_eq!((fault.line, fault.column, fault.width), (5, 182, 3));
     let printed = errors.to_string();
     let lines: Vec<&str> = printed.lines().collect();
     let mark = lines[2].chars().position(|c| c == '^').unwrap();
