@@ -60,8 +60,9 @@ impl Watch {
         Self { commands }
     }
 
-    /// These are the servers now, all of them. A server whose addresses stay keeps what is known of it; one
-    /// that is asked elsewhere is not known any more, but its operator's orders stay.
+    /// These are the servers now, all of them. What is known of a server stays known through any change but
+    /// one: a server that is checked at another address is another server, unknown until its first check has ended.
+    /// Its operator's orders stay even then. What an agent said is forgotten when another address is asked.
     pub fn set(&self, servers: Vec<Watched>) {
         self.tell(Command::Set(servers));
     }

@@ -50,6 +50,12 @@ impl Check {
         Self { timing, cadence, health: CheckHealth::Unknown, against: 0, failure: String::new() }
     }
 
+    /// Of a server that was in use without a check: up until `fall` failures say otherwise. A check that is added
+    /// to a pool must not empty it until its first round is over.
+    pub(super) fn of_trusted(timing: CheckTiming, seed: u64, now: Moment) -> Self {
+        Self { health: CheckHealth::Up, ..Self::new(timing, seed, now) }
+    }
+
     pub(super) fn health(&self) -> CheckHealth {
         self.health
     }

@@ -29,8 +29,9 @@ pub enum Event {
     Operator(OperatorCommand),
     /// What the server stands under is in this state now; [`State::Up`] takes it back.
     Inherited(State),
-    /// The fleet file says something else now. What is known of the server stays known; a check under way still
-    /// counts. What only a removed agent could undo is undone.
+    /// The fleet file says something else now. What is known of the server stays known, and a check under way still
+    /// counts; a server that was not checked so far stays up until its new check has failed often enough. What
+    /// only a removed agent could undo is undone.
     Retimed(HealthSpec),
 }
 
@@ -108,6 +109,7 @@ impl ServerHealth {
             },
             spec,
         };
+        health.check = health.spec.check.map(|timing| Check::new(timing, seed, now));
         health.fit_checks(now);
         health.settle(now);
         health
@@ -202,7 +204,7 @@ impl ServerHealth {
     fn fit_checks(&mut self, now: Moment) {
         match (&mut self.check, self.spec.check) {
             (Some(check), Some(timing)) => check.retime(timing, now),
-            (check, timing) => *check = timing.map(|timing| Check::new(timing, self.seed, now)),
+            (check, timing) => *check = timing.map(|timing| Check::of_trusted(timing, self.seed, now)),
         }
         match (&mut self.agent, self.spec.agent) {
             (Some(agent), Some(timing)) => agent.retime(timing.interval, now),

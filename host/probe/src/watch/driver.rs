@@ -1,6 +1,7 @@
 //! The task behind a [`Watch`](super::Watch).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -127,10 +128,16 @@ impl<F: FnMut(&Arc<str>, &Status) + Send + 'static> Driver<F> {
         let spec = spec_of(&watched);
         let name = Arc::clone(&watched.name);
         if let Some(entry) = self.entries.get_mut(&name) {
-            if entry.watched.check == watched.check && entry.watched.agent == watched.agent {
+            if !moved(entry.watched.check.as_ref(), watched.check.as_ref(), |check| check.address) {
+                let new_agent =
+                    moved(entry.watched.agent.as_ref(), watched.agent.as_ref(), |agent| agent.address);
                 let same = spec_of(&entry.watched) == spec;
                 entry.watched = watched;
-                if !same {
+                if new_agent {
+                    // What one agent said, another could not take back.
+                    self.event(&name, Event::Retimed(HealthSpec { agent: None, ..spec.clone() }));
+                }
+                if new_agent || !same {
                     self.event(&name, Event::Retimed(spec));
                 }
                 return;
@@ -221,6 +228,11 @@ impl<F: FnMut(&Arc<str>, &Status) + Send + 'static> Driver<F> {
             entry.deadline = deadline;
         }
     }
+}
+
+/// Whether both are there, at different addresses.
+fn moved<T>(old: Option<&T>, new: Option<&T>, address: impl Fn(&T) -> SocketAddr) -> bool {
+    old.zip(new).is_some_and(|(old, new)| address(old) != address(new))
 }
 
 /// The spec, without the checks that have nothing to check.

@@ -222,6 +222,39 @@ async fn a_server_that_moved_is_unknown_but_still_drained() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_kind_of_check_or_a_new_one_takes_nobody_out() {
+    let (listening, address) = listener().await;
+    accepting(listening);
+    let (watch, mut changes) = watch();
+    watch.set(vec![tcp("a", address), Watched { check: None, ..tcp("b", address) }]);
+    until(&mut changes, "a", State::Up).await;
+    let http = Method::Http(crate::check::HttpCheck::new("h", "/", vec![200..=200]).unwrap());
+    let check = |name| Watched {
+        check: Some(Check { address, proxy_line: false, method: http.clone() }),
+        ..tcp(name, address)
+    };
+    watch.set(vec![check("a"), check("b")]);
+    for (name, status) in watch.snapshot().await {
+        assert_eq!(status.state, State::Up, "{name} was in use, and no check of the new kind has ended");
+    }
+    // The new kind does count: this server does not speak HTTP.
+    let reason = until(&mut changes, "a", State::Down).await.reason;
+    assert!(reason.contains("closed the connection before it answered"), "{reason}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_agent_said_is_forgotten_with_its_address() {
+    let (old, _) = agent("drain 50%\n").await;
+    let (new, _) = agent("up\n").await;
+    let (watch, mut changes) = watch();
+    watch.set(vec![with_agent("a", old)]);
+    until(&mut changes, "a", State::Drain).await;
+    watch.set(vec![with_agent("a", new)]);
+    assert_eq!(until(&mut changes, "a", State::Up).await.weight, 10);
+    while until(&mut changes, "a", State::Up).await.bits.agent_health.is_none() {}
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_an_operator_ordered_before_a_restart_holds_from_the_start() {
     let (address, _) = agent("up ready\n").await;
     let (watch, mut changes) = watch();

@@ -26,7 +26,8 @@ struct Model {
     operator: Operator,
     inherited: Option<State>,
     said: Vec<AgentReport>,
-    /// Results since the server was last unknown, and what it took to turn the state when each came.
+    /// Results since the server was last unknown, and what it took to turn the state when each came. Begins with a pass
+    /// where there was no check before.
     results: Vec<(bool, CheckTiming)>,
     check_under_way: bool,
     question_under_way: bool,
@@ -86,7 +87,6 @@ impl Model {
     }
 
     fn take(&mut self, event: &Event) {
-        let was_in_maint = self.maint();
         match event {
             Event::Timer | Event::AgentFailed(_) => {}
             Event::CheckPassed | Event::CheckFailed(_) => {
@@ -105,7 +105,7 @@ impl Model {
             Event::Inherited(state) => self.inherited = Some(*state),
             Event::Retimed(spec) => {
                 if spec.check.is_none() || self.spec.check.is_none() {
-                    self.results.clear();
+                    self.results = spec.check.map(|timing| (true, timing)).into_iter().collect();
                     self.check_under_way = false;
                 }
                 if spec.agent.is_none() && self.spec.agent.is_some() {
@@ -120,7 +120,6 @@ impl Model {
         }
         if self.maint() {
             self.check_under_way = false;
-        } else if was_in_maint {
             self.results.clear();
         }
     }

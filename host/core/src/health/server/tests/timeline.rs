@@ -214,8 +214,13 @@ fn another_spec_keeps_what_is_known() {
     assert_eq!(scene.state(), State::Down);
     scene.on(Event::Retimed(HealthSpec::default()));
     assert_eq!((scene.state(), scene.machine.deadline()), (State::Up, None));
-    // A check again: unknown again.
+    // A check again: it was in use so far, and stays so until the check has failed.
     scene.on(Event::Retimed(checked()));
+    scene.pending.clear();
+    scene.fail();
+    scene.fail();
+    assert_eq!(scene.state(), State::Up);
+    scene.fail();
     assert_eq!(scene.state(), State::Down);
 }
 
