@@ -33,18 +33,8 @@ impl Surface {
 #[test]
 fn every_built_plugin_is_a_plugin_and_imports_what_the_host_offers() {
     let built = build(paths::root(), &mut |step| say::line(step)).unwrap();
-    let expected = [
-        "consistent-hash",
-        "foreign-import",
-        "least-request",
-        "misbehave",
-        "peak-ewma",
-        "round-robin-c",
-        "two-choices",
-        "weighted-round-robin",
-        "wrong-world",
-    ];
-    assert_eq!(built.files.keys().collect::<Vec<_>>(), expected);
+    // One of each language, so that the loop below says something.
+    assert!(["two-choices", "round-robin-c"].iter().all(|name| built.files.contains_key(*name)));
     for (name, file) in &built.files {
         let Surface { imports, exports } = Surface::of(file);
         let foreign: Vec<_> = imports.iter().filter(|import| !import.starts_with("weir:policy/")).collect();
