@@ -45,7 +45,7 @@ pub use check::{AgentCheck, Check, CheckType};
 pub use default::*;
 pub use fault::{Errors, Fault};
 pub use key::Key;
-pub use node::{Access, Agent, Level, Log, MAX_WORKERS, Metrics, Node, Paths, Role};
+pub use node::{Access, Agent, Drain, Level, Log, MAX_WORKERS, Metrics, Node, Paths, Role};
 pub use plugin::{MAX_PLUGIN_CONFIG, PLUGIN_MEMORY_RANGE, Plugin};
 pub use pool::{MAX_RETRIES, Pool, Timeouts};
 pub use schema::{json_schema, reference};
@@ -83,6 +83,9 @@ pub struct Fleet {
     /// The Prometheus listener.
     #[serde(default)]
     pub metrics: Metrics,
+    /// How a node that is told to stop lets go of its clients.
+    #[serde(default)]
+    pub drain: Drain,
     /// The agent-check server: what nodes with the role `agent` serve, and where `l7` nodes find their own health.
     #[serde(default)]
     pub agent: Agent,

@@ -34,7 +34,7 @@ impl Changes {
 /// Compares two files for the node with this name.
 ///
 /// Sections that the node does not use are left out: other nodes, and pools, services and plugins on a node without the
-/// role `l7`. Live are pools, servers, checks, plugins, the log level, the agent's file, and services on ports that
+/// role `l7`. Live are pools, servers, checks, plugins, the log level, how to drain, and services on ports that
 /// the node listens to; all else needs a restart.
 pub fn changes(old: &Fleet, new: &Fleet, node: &str) -> Changes {
     let mut changes = Changes::default();
@@ -46,15 +46,10 @@ pub fn changes(old: &Fleet, new: &Fleet, node: &str) -> Changes {
     difference("paths", &tree(&old.paths), &tree(&new.paths), restart);
     difference("log.access", &tree(&old.log.access), &tree(&new.log.access), restart);
     difference("metrics", &tree(&old.metrics), &tree(&new.metrics), restart);
+    difference("drain", &tree(&old.drain), &tree(&new.drain), &mut changes.live);
     difference("log.level", &tree(&old.log.level), &tree(&new.log.level), &mut changes.live);
     if has(Role::Agent) || has(Role::L7) {
-        difference(
-            "agent.listen",
-            &tree(&old.agent.listen),
-            &tree(&new.agent.listen),
-            &mut changes.restart_needed,
-        );
-        difference("agent.file", &tree(&old.agent.file), &tree(&new.agent.file), &mut changes.live);
+        difference("agent", &tree(&old.agent), &tree(&new.agent), &mut changes.restart_needed);
     }
     if has(Role::L7) {
         difference("plugins", &tree(&old.plugins), &tree(&new.plugins), &mut changes.live);

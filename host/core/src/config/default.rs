@@ -17,6 +17,10 @@ pub const AGENT_FILE: &str = "/etc/lb/agent-check";
 pub const AGENT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 5555);
 /// Loopback, since metrics are nobody else's business until an operator says so; 9901 is not in use by a known exporter's default.
 pub const METRICS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
+/// How long a stopping node still accepts: two rounds of keepalived's or HAProxy's checks at 2 s, and one to spare.
+pub const DRAIN_GRACE: Period = Period::from_millis(5_000);
+/// How long a stopping node waits for requests in all: below the 50 s that a request may take and the 90 s after which systemd kills.
+pub const DRAIN_TIMEOUT: Period = Period::from_millis(30_000);
 /// The path that the other tiers of the original stack ask (HAProxy `monitor-uri`).
 pub const HEALTHCHECK: &str = "/healthcheck";
 /// Memory of one scheduler instance. The largest that ships, a consistent hash over 4096 servers, needs under 4 MiB.

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::default;
-use super::value::{AbsolutePath, written_as_text};
+use super::value::{AbsolutePath, Period, written_as_text};
 
 /// The most workers of one node: the largest machines have fewer cores, and each worker has its own sockets and memory.
 pub const MAX_WORKERS: u16 = 1024;
@@ -173,6 +173,23 @@ pub struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self { enabled: true, listen: default::METRICS_LISTEN }
+    }
+}
+
+/// How a node that is told to stop (SIGTERM) lets go of its clients.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Drain {
+    /// How long new connections are still accepted while health checks fail already: longer than whoever sends
+    /// connections takes to notice.
+    pub grace: Period,
+    /// How long the node waits in all; what is under way then is cut off.
+    pub timeout: Period,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { grace: default::DRAIN_GRACE, timeout: default::DRAIN_TIMEOUT }
     }
 }
 

@@ -39,14 +39,14 @@ fn pools_servers_plugins_and_checks_change_live() {
     let more = after(&[
         (
             "version = 1",
-            "version = 1\nlog.level = \"debug\"\nplugins.p.file = \"p.wasm\"\nagent.file = \"/tmp/agent\"",
+            "version = 1\nlog.level = \"debug\"\nplugins.p.file = \"p.wasm\"\ndrain.grace = \"9s\"",
         ),
         ("[services.www]", "scheduler = \"p\"\nretries = 3\ncheck = { type = \"tcp\" }\n[services.www]"),
         ("192.0.2.1:80\" }", "192.0.2.1:80\", weight = 5 }, { name = \"b\", address = \"192.0.2.2:80\" }"),
     ]);
     let live = [
+        "drain.grace: \"5s\" -> \"9s\"",
         "log.level: \"info\" -> \"debug\"",
-        "agent.file: \"/etc/lb/agent-check\" -> \"/tmp/agent\"",
         "plugins.p: added",
         "pools.web.check: added",
         "pools.web.retries: 2 -> 3",

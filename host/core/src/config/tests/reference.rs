@@ -74,6 +74,7 @@ fn the_example_has_every_field_and_its_values_are_the_defaults() {
     }
     assert_eq!((fleet.paths.clone(), fleet.log.clone()), (Paths::default(), Log::default()));
     assert_eq!((fleet.metrics.clone(), fleet.agent.clone()), (Metrics::default(), Agent::default()));
+    assert_eq!(fleet.drain, Drain::default());
     assert_eq!(fleet.pools["web"].timeouts, Timeouts::default());
     assert_eq!(fleet.services["www"].client_timeouts, ClientTimeouts::default());
     let small = good(SMALL);
