@@ -76,6 +76,9 @@ enum Command {
     Trial {
         /// Names of trials; all where none is given
         names: Vec<String>,
+        /// Take what is built already
+        #[arg(long)]
+        built: bool,
     },
     /// Check who depends on whom and how the tree is laid out
     Rules,
@@ -110,7 +113,7 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Up { stay, json, loopback: _ } => up::run(&up::Wish { stay, json }),
         Command::Test { keep_going } => test::run(keep_going),
-        Command::Trial { names } => test::run_trials(&names),
+        Command::Trial { names, built } => test::run_trials(&names, built),
         Command::Rules => rules::run(),
         Command::Plugins => {
             install::for_building()?;

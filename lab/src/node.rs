@@ -147,6 +147,12 @@ impl Node {
         self.process.signal(signal)
     }
 
+    /// Two different signals: the first begins to drain, the second says not to wait for that. How it ended.
+    pub(crate) fn stop_at_once(&self) -> Result<ExitStatus> {
+        self.signal(Signal::INT)?;
+        self.stop()
+    }
+
     /// SIGTERM, and how it ended once it has drained.
     pub(crate) fn stop(&self) -> Result<ExitStatus> {
         self.signal(Signal::TERM)?;
@@ -248,11 +254,9 @@ impl Shared {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // The trial is over, one way or the other; what it left running is of no use.
-        if self.signal(Signal::TERM).is_ok() && self.wait(Duration::from_secs(5)).is_err() {
-            drop(self.signal(Signal::KILL));
-            drop(self.wait(Duration::from_secs(5)));
-        }
+        // Whoever wanted it to end in good order has told it so before; what still runs is of no use.
+        drop(self.signal(Signal::KILL));
+        drop(self.wait(Duration::from_secs(5)));
     }
 }
 

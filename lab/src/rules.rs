@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::{command, paths};
 
 /// What may lie at the top of the checkout. A newcomer reads these names first.
-const TOP_LEVEL: [&str; 20] = [
+const TOP_LEVEL: [&str; 21] = [
     ".cargo",
     ".ci",
     ".git",
@@ -22,6 +22,7 @@ const TOP_LEVEL: [&str; 20] = [
     "CONTRIBUTING.md",
     "Cargo.lock",
     "Cargo.toml",
+    "LICENSE",
     "LICENSE-APACHE",
     "LICENSE-MIT",
     "README.md",
@@ -36,12 +37,11 @@ const TOP_LEVEL: [&str; 20] = [
 ];
 
 /// Outside worlds and the crates that may depend on them directly.
-const WORLDS: [(&str, &[&str]); 5] = [
+const WORLDS: [(&str, &[&str]); 4] = [
     ("wasmtime", &["weir-wasm"]),
     ("wit-component", &["weir-wasm"]),
     ("pingora", &["weir-proxy", "weir-baseline"]),
     ("axum", &["weir"]),
-    ("wit-bindgen", &["weir-plugin"]),
 ];
 
 /// What the pure crate must not reach, over however many steps: clocks, sockets, system calls.

@@ -40,9 +40,11 @@ pub(crate) fn run(keep_going: bool) -> Result<()> {
 }
 
 /// Runs trials by name, all where none is named.
-pub(crate) fn run_trials(names: &[String]) -> Result<()> {
-    install::for_building()?;
-    build::everything()?;
+pub(crate) fn run_trials(names: &[String], built: bool) -> Result<()> {
+    if !built {
+        install::for_building()?;
+        build::everything()?;
+    }
     for name in names {
         if !trials::ALL.iter().any(|trial| trial.name == name) {
             let known: Vec<&str> = trials::ALL.iter().map(|trial| trial.name).collect();

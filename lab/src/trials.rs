@@ -96,9 +96,15 @@ fn built(file: &str) -> PathBuf {
     build::plugins_folder().join(file)
 }
 
-/// What the status says of one plugin instance.
-fn plugin<'a>(status: &'a Value, instance: &str) -> Option<&'a Value> {
-    status.get("plugins")?.as_array()?.iter().find(|plugin| plugin["instance"] == instance)
+/// What the status calls a plugin in the service of a pool.
+fn instance(plugin: &str, pool: &str) -> String {
+    format!("{plugin}@{pool}")
+}
+
+/// What the status says of a plugin in the service of a pool.
+fn plugin<'a>(status: &'a Value, plugin: &str, pool: &str) -> Option<&'a Value> {
+    let name = instance(plugin, pool);
+    status.get("plugins")?.as_array()?.iter().find(|plugin| plugin["instance"] == name.as_str())
 }
 
 /// The value of a metric's sample whose line holds all these pieces; the sum where several do.

@@ -21,10 +21,10 @@ const REQUESTS: u64 = 90;
 
 /// The services of the demo: name, plugin file, what is said about it.
 const SERVICES: [(&str, Option<&str>, &str); 4] = [
-    ("native", None, "weighted round robin of the host itself"),
-    ("cycle", Some("weighted-round-robin.wasm"), "plugin, a plan: weights 5:3:1 in turn"),
-    ("choices", Some("two-choices.wasm"), "plugin, asked per request: the less busy of two"),
-    ("hash", Some("consistent-hash.wasm"), "plugin, a plan: a user (x-user) keeps its server"),
+    ("native", None, "the host itself: weights in turn"),
+    ("cycle", Some("weighted-round-robin.wasm"), "weighted-round-robin.wasm: weights in turn"),
+    ("choices", Some("two-choices.wasm"), "two-choices.wasm: the less busy of two"),
+    ("hash", Some("consistent-hash.wasm"), "consistent-hash.wasm: x-user keeps its server"),
 ];
 
 /// How `up` was asked to behave.
@@ -47,9 +47,7 @@ pub(crate) fn run(wish: &Wish) -> Result<()> {
     let demo = Demo::start(&folder, &plugins)?;
     say::line(format!("  ready     weir run, {} services, {} servers", demo.services.len(), SERVERS.len()));
     let asked = demo.ask()?;
-    let complete = asked
-        .iter()
-        .all(|service| service.report.failed() == 0 && service.report.by_server.len() == SERVERS.len());
+    let complete = asked.iter().all(Asked::complete);
 
     if wish.json {
         println!("{:#}", demo.as_json(&asked, complete, began.elapsed())?);
@@ -72,7 +70,7 @@ pub(crate) fn run(wish: &Wish) -> Result<()> {
             interrupted.recv().context("the watch for Ctrl-C ended")?;
         }
     }
-    let status = demo.node.stop()?;
+    let status = demo.node.stop_at_once()?;
     say::line(format!("Stopped, {status}."));
     Ok(())
 }
@@ -90,6 +88,7 @@ pub(crate) struct Demo {
 }
 
 /// What came of asking one service.
+#[derive(Debug)]
 pub(crate) struct Asked {
     /// Its name.
     pub(crate) name: &'static str,
@@ -97,6 +96,16 @@ pub(crate) struct Asked {
     address: SocketAddr,
     /// Who answered how often.
     pub(crate) report: Report,
+    /// Who chose how often, as the node says: `native`, or a plugin's `table`, `cycle` and `pick`.
+    decisions: BTreeMap<String, u64>,
+}
+
+impl Asked {
+    /// Nothing failed, every server had its part, and nobody stood in for a plugin.
+    pub(crate) fn complete(&self) -> bool {
+        let fallback = self.decisions.contains_key("fallback");
+        self.report.failed() == 0 && self.report.by_server.len() == SERVERS.len() && !fallback
+    }
 }
 
 impl Demo {
@@ -126,24 +135,45 @@ impl Demo {
 
     /// Sends each service the same requests, one after the other on one connection.
     pub(crate) fn ask(&self) -> Result<Vec<Asked>> {
-        let ask = |&(name, policy, address)| {
+        let mut asked = Vec::new();
+        for &(name, policy, address) in &self.services {
             let load = Load { address, path: "/".into(), pace: Pace::Count(REQUESTS), connections: 1 };
-            Ok(Asked { name, policy, address, report: load.start().join()? })
-        };
-        self.services.iter().map(ask).collect()
+            asked.push(Asked {
+                name,
+                policy,
+                address,
+                report: load.start().join()?,
+                decisions: BTreeMap::new(),
+            });
+        }
+        let status = self.node.status()?;
+        for service in &mut asked {
+            let mut pools = status["pools"].as_array().into_iter().flatten();
+            let pool =
+                pools.find(|pool| pool["name"] == service.name).context("a pool is not in the status")?;
+            service.decisions = serde_json::from_value(pool["decisions"].clone())?;
+            service.decisions.retain(|_, count| *count > 0);
+        }
+        Ok(asked)
     }
 
     fn as_text(&self, asked: &[Asked], plugins: &Path) -> String {
         let mut header = vec!["service", "listens on"];
         header.extend(SERVERS.map(|(name, _)| name));
-        header.extend(["failed", "who chooses"]);
+        header.extend(["failed", "chosen by", "policy"]);
         let rows: Vec<Vec<String>> = asked
             .iter()
             .map(|service| {
                 let count = |name: &str| service.report.by_server.get(name).copied().unwrap_or(0).to_string();
                 let mut row = vec![service.name.to_owned(), format!("http://{}/", service.address)];
                 row.extend(SERVERS.map(|(name, _)| count(name)));
-                row.extend([service.report.failed().to_string(), service.policy.to_owned()]);
+                let chosen: Vec<String> =
+                    service.decisions.iter().map(|(by, count)| format!("{by} {count}")).collect();
+                row.extend([
+                    service.report.failed().to_string(),
+                    chosen.join(", "),
+                    service.policy.to_owned(),
+                ]);
                 row
             })
             .collect();
@@ -183,6 +213,7 @@ impl Demo {
                     "requests": service.report.sent,
                     "failed": service.report.failed(),
                     "answered": service.report.by_server,
+                    "chosen_by": service.decisions,
                 })
             })
             .collect();

@@ -105,12 +105,10 @@ pub(super) fn nginx(
 pub(super) fn baseline(servers: &[SocketAddr], folder: &Path) -> Result<(Process, SocketAddr)> {
     let address = free_address()?;
     let mut command = pinned(CORE, paths::target().join("dist/weir-baseline"));
-    command
-        .arg("--listen")
-        .arg(address.to_string())
-        .arg("--access-log")
-        .arg(folder.join("baseline-access.log"));
-    command.args(servers.iter().map(ToString::to_string));
+    command.arg("--listen").arg(address.to_string()).arg("--log").arg(folder.join("baseline-access.log"));
+    for server in servers {
+        command.arg("--upstream").arg(server.to_string());
+    }
     start("baseline", &mut command, address, folder)
 }
 

@@ -50,9 +50,9 @@ pub(super) fn run(folder: &Path) -> Result<()> {
 
 /// The version that decides, by the name its author gave it.
 fn named(status: &Value) -> Option<&str> {
-    super::plugin(status, "policy")?["version"]["name"].as_str()
+    super::plugin(status, "policy", "web")?["version"]["name"].as_str()
 }
 
 fn state(status: &Value) -> Option<&str> {
-    super::plugin(status, "policy")?["state"].as_str()
+    super::plugin(status, "policy", "web")?["state"].as_str()
 }
