@@ -4,7 +4,8 @@
 //! this node knows. Nodes that do not know of each other all run to the same idle server; with many of them, or many
 //! servers, `two-choices` does better and costs less.
 //!
-//! **What it costs.** One call for each request, and in it one question for all loads and a walk over all servers: O(n).
+//! **What it costs.** One call for each request, and in it one question for all loads and a walk over all servers: O(n),
+//! about 340 ns with 10 servers.
 //!
 //! **What it promises.** The chosen server has the smallest (requests in flight / weight) of those that may be used and were
 //! not tried. Servers that are equal in it are drawn by weight, so an idle pool is shared by weight.

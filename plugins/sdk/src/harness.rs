@@ -188,3 +188,75 @@ impl<S: Feedback> Harness<S> {
         self.scheduler.on_result(server, outcome, latency_us);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::{Counter, Gauge};
+    use crate::scheduler::Load;
+    use crate::{Description, Plugin, env, log};
+
+    /// Picks server `in flight of server 0`, and says what it does.
+    struct Talkative {
+        picks: Counter,
+    }
+
+    impl Plugin for Talkative {
+        fn describe() -> Description {
+            crate::describe!()
+        }
+
+        fn configure(config: &str) -> Result<Self, ConfigError> {
+            log::warn!("configured with {config:?}");
+            Gauge::new("answer").set(42.0);
+            Ok(Self { picks: Counter::new("picks") })
+        }
+    }
+
+    impl Scheduler for Talkative {
+        fn update(&mut self, _: &[Server]) -> Plan {
+            Plan::PerRequest
+        }
+
+        fn pick(&mut self, _: Request, load: &impl Load) -> Choice {
+            self.picks.add(1);
+            Choice::Server(load.in_flight(0))
+        }
+    }
+
+    fn pool() -> Harness<Talkative> {
+        let mut pool = Harness::new("x").unwrap();
+        pool.update(&[Server::up(0, "a", 1), Server::up(1, "b", 1)]);
+        pool
+    }
+
+    #[test]
+    fn what_a_plugin_tells_the_host_can_be_read_back() {
+        let mut pool = pool();
+        pool.run(3);
+        let line = Line { level: Level::Warn, text: "configured with \"x\"".into() };
+        assert_eq!((take_lines(), take_lines()), (vec![line], vec![]));
+        assert_eq!((counter("picks"), counter("other"), gauge("answer")), (Some(3), None, Some(42.0)));
+    }
+
+    #[test]
+    fn loads_and_time_are_what_the_test_says_and_randomness_repeats() {
+        let mut pool = pool();
+        pool.set_in_flight(&[1, 0]);
+        assert_eq!(pool.choose(Request { key: 0, attempt: 0, tried: 0 }), Some(1));
+        let before = env::monotonic_ms();
+        advance_ms(5);
+        assert_eq!(env::monotonic_ms() - before, 5);
+        let random = env::random();
+        self::pool();
+        assert_eq!(env::random(), random);
+    }
+
+    #[test]
+    #[should_panic(expected = "which the host refuses")]
+    fn a_choice_that_the_host_refuses_fails_the_test() {
+        let mut pool = pool();
+        pool.set_in_flight(&[7, 0]);
+        pool.run(1);
+    }
+}

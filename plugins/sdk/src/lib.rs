@@ -43,6 +43,18 @@
 //!
 //! Every kind is a [`Plugin`] as well. Types and rules are those of `wit/`, whose documentation is repeated here.
 //!
+//! # Building
+//!
+//! The host takes what `cargo build` leaves, whatever its profile. This makes it small and quick to load:
+//!
+//! ```toml
+//! [profile.release]
+//! lto = "fat"
+//! codegen-units = 1
+//! panic = "abort"
+//! strip = true
+//! ```
+//!
 //! # Testing
 //!
 //! A plugin is an ordinary library too. In a unit test its logic runs natively, with [`harness`] as its host: loads are
