@@ -39,9 +39,6 @@ mod observe;
 /// How long the start waits for the first round of checks and for plugins before it says that it is ready.
 const FIRST_ROUND: Duration = Duration::from_secs(10);
 
-/// How long clients may take to finish after SIGTERM.
-const DRAIN: Duration = Duration::from_secs(30);
-
 /// How long `weir reload` waits for the plugin directory to be read.
 const RESCAN: Duration = Duration::from_secs(20);
 
@@ -287,12 +284,15 @@ impl Node {
         let again = std::mem::replace(&mut self.draining, true);
         let Some(shards) = self.shards.clone().filter(|_| !again) else { return true };
         let _ = sd_notify::notify(&[NotifyState::Stopping]);
+        let drain = &self.file.fleet.drain;
+        let (grace, timeout) = (drain.grace.get(), drain.timeout.get());
         tracing::info!(
-            seconds = DRAIN.as_secs(),
+            ?grace,
+            ?timeout,
             "draining: healthchecks fail, connections close after their request"
         );
         tokio::spawn(async move {
-            let left = shards.drain(DRAIN).await.in_flight;
+            let left = shards.drain(grace, timeout).await.in_flight;
             if left > 0 {
                 tracing::warn!(requests = left, "not waited for any longer");
             }

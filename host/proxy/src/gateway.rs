@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use http::header::{HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use http::{HeaderValue, Version};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
-use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_http::ResponseHeader;
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use weir_core::schedule::By;
 
@@ -22,15 +22,6 @@ use crate::shard::Vitals;
 use crate::stats::Trouble;
 use crate::stream::Downstream;
 use crate::worker::{Ask, Decision, Worker};
-
-const FORWARDED_FOR: &str = "X-Forwarded-For";
-const FORWARDED_PROTO: &str = "X-Forwarded-Proto";
-const REQUEST_ID: &str = "X-Request-Id";
-static FORWARDED_FOR_NAME: HeaderName = HeaderName::from_static("x-forwarded-for");
-static REQUEST_ID_NAME: HeaderName = HeaderName::from_static("x-request-id");
-
-/// A client's own request id is kept up to this length.
-const LONGEST_ID: usize = 128;
 
 /// The requests of one shard.
 pub(crate) struct Gateway {
@@ -75,7 +66,7 @@ impl Gateway {
         Worker::with(|worker| worker.choose(&route, &ask))
     }
 
-    fn record(&self, session: &Session, ctx: &Exchange, status: u16) {
+    fn record(&self, session: &Session, ctx: &Exchange, status: u16, now: Instant) {
         let Some(downstream) = Downstream::of(session.downstream_session.stream()) else { return };
         let head = session.req_header();
         let attempt = ctx.attempt.as_ref();
@@ -84,7 +75,7 @@ impl Gateway {
             None => ctx.tried_names.last().map_or("", |name| name),
         };
         let service = ctx.route.as_ref().map(|r| &r.service);
-        let total = ctx.micros(Instant::now());
+        let total = ctx.micros(now);
         Worker::with(|worker| {
             let at = worker.wall(ctx.started);
             let Some(lines) = &mut worker.lines else { return };
@@ -126,19 +117,18 @@ impl ProxyHttp for Gateway {
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Exchange) -> Result<bool> {
-        let client = &self.vitals.node.client;
-        session.set_read_timeout(Some(client.read));
-        session.set_write_timeout(Some(client.write));
-        // Pingora takes a client that says nothing of the connection for one that may keep it for ever.
-        if session.get_keepalive().is_some() {
-            session.set_keepalive(Some(client.keep_alive.as_secs().max(1)));
-        }
         let local = Downstream::of(session.downstream_session.stream()).map(Downstream::local);
         ctx.route = local.and_then(|local| Worker::with(|worker| worker.route(local)).flatten());
         let Some(route) = &ctx.route else {
             ctx.term = Term::NoService;
             return Error::err(ErrorType::HTTPStatus(421));
         };
+        let client = &route.service.client;
+        session.set_read_timeout(Some(client.read));
+        session.set_write_timeout(Some(client.write));
+        if let Some(downstream) = Downstream::of(session.downstream_session.stream()) {
+            downstream.begin(client.keep_alive);
+        }
         if let Some(status) = self.refusal(session) {
             ctx.term = Term::BadRequest;
             return Error::err(ErrorType::HTTPStatus(status));
@@ -151,6 +141,12 @@ impl ProxyHttp for Gateway {
             let answer = if ready { &answer::READY } else { &answer::NOT_READY };
             answer.send(session.as_downstream_mut(), true).await?;
             return Ok(true);
+        }
+        if let Some(client) =
+            Downstream::of(session.downstream_session.stream()).map(Downstream::client_ip).cloned()
+        {
+            let head = session.downstream_session.req_header_mut();
+            ctx.request_id = Worker::with(|worker| worker.tell(head, &client));
         }
         Ok(false)
     }
@@ -259,37 +255,6 @@ impl ProxyHttp for Gateway {
         e
     }
 
-    async fn upstream_request_filter(
-        &self,
-        session: &mut Session,
-        head: &mut RequestHeader,
-        ctx: &mut Exchange,
-    ) -> Result<()> {
-        if let Some(downstream) = Downstream::of(session.downstream_session.stream()) {
-            let client = downstream.client_ip();
-            let value = match head.headers.contains_key(&FORWARDED_FOR_NAME) {
-                false => client.clone(),
-                true => appended(&head.headers, client),
-            };
-            head.insert_header(FORWARDED_FOR, value)?;
-        }
-        head.insert_header(FORWARDED_PROTO, HeaderValue::from_static("http"))?;
-        if ctx.request_id.is_none() {
-            let given = head.headers.get(&REQUEST_ID_NAME).filter(|id| is_sane_id(id.as_bytes()));
-            match given.cloned() {
-                Some(given) => {
-                    ctx.request_id = Some(given);
-                    return Ok(());
-                }
-                None => ctx.request_id = Some(new_id()),
-            }
-        }
-        if let Some(id) = &ctx.request_id {
-            head.insert_header(REQUEST_ID, id.clone())?;
-        }
-        Ok(())
-    }
-
     async fn upstream_response_filter(
         &self,
         _: &mut Session,
@@ -321,6 +286,10 @@ impl ProxyHttp for Gateway {
     }
 
     async fn logging(&self, session: &mut Session, e: Option<&Error>, ctx: &mut Exchange) {
+        let now = Instant::now();
+        if let Some(downstream) = Downstream::of(session.downstream_session.stream()) {
+            downstream.end(now);
+        }
         if ctx.quiet {
             self.vitals.counters.answered();
             return;
@@ -338,7 +307,7 @@ impl ProxyHttp for Gateway {
         {
             route.service.pool.counters.client_aborted(self.worker);
         }
-        self.record(session, ctx, status);
+        self.record(session, ctx, status, now);
     }
 
     /// The access log says it, in a form that machines read.
@@ -380,37 +349,4 @@ fn names_content_length(raw: &[u8]) -> bool {
         .skip(1)
         .filter_map(|line| line.split(|b| *b == b':').next())
         .any(|name| name.trim_ascii().eq_ignore_ascii_case(b"content-length"))
-}
-
-/// All values of `X-Forwarded-For` and the client, as one.
-fn appended(headers: &HeaderMap, client: &HeaderValue) -> HeaderValue {
-    let mut all = Vec::with_capacity(64);
-    for value in headers.get_all(&FORWARDED_FOR_NAME) {
-        all.extend_from_slice(value.as_bytes());
-        all.extend_from_slice(b", ");
-    }
-    all.extend_from_slice(client.as_bytes());
-    // Made of values and so a value.
-    HeaderValue::try_from(all).unwrap_or_else(|_| client.clone())
-}
-
-/// Whether a client's id may go into logs and to servers as it is.
-fn is_sane_id(id: &[u8]) -> bool {
-    (1..=LONGEST_ID).contains(&id.len())
-        && id
-            .iter()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'/' | b'=' | b'+'))
-}
-
-/// 128 random bits in hexadecimal.
-fn new_id() -> HeaderValue {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let (a, b) = Worker::with(|w| (w.random(), w.random())).unwrap_or_default();
-    let mut bits = (u128::from(a) << 64) | u128::from(b);
-    let mut text = [b'0'; 32];
-    for digit in &mut text {
-        *digit = HEX.get((bits >> 124) as usize).copied().unwrap_or(b'0');
-        bits <<= 4;
-    }
-    HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("0"))
 }

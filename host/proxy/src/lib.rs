@@ -15,13 +15,14 @@
 //! | `gateway`, `exchange` | the steps of a request, and what is known of it |
 //! | `worker` | what a shard has for itself: routes, positions in plans, policies' instances |
 //! | `pool`, `service`, `settings` | what the node sets |
-//! | `key`, `proxy_line`, `answer` | affinity keys, PROXY protocol, answers of our own |
+//! | `key`, `forwarded`, `proxy_line`, `answer` | affinity keys, what servers are told, answers of our own |
 //! | `access_log`, `stats` | what is told of it afterwards |
 
 mod access_log;
 mod answer;
 mod cores;
 mod exchange;
+mod forwarded;
 mod gateway;
 mod key;
 mod pool;

@@ -1,10 +1,10 @@
 //! What is offered to clients: addresses, and the pool behind them.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::pool::Pool;
+use crate::settings::ClientTimeouts;
 
 /// A service: some addresses with one pool behind them.
 #[derive(Debug, Clone)]
@@ -18,12 +18,20 @@ pub struct Service {
     pub pool: Arc<Pool>,
     /// The path that this node answers itself, `/healthcheck` by default; `None` passes everything on.
     pub healthcheck: Option<Arc<str>>,
+    /// How long clients are waited for.
+    pub client: ClientTimeouts,
 }
 
 impl Service {
-    /// A service with `/healthcheck`.
+    /// A service with `/healthcheck` and the default limits on clients.
     pub fn new(name: impl Into<Arc<str>>, addresses: Vec<SocketAddr>, pool: Arc<Pool>) -> Self {
-        Self { name: name.into(), addresses, pool, healthcheck: Some("/healthcheck".into()) }
+        Self {
+            name: name.into(),
+            addresses,
+            pool,
+            healthcheck: Some("/healthcheck".into()),
+            client: ClientTimeouts::default(),
+        }
     }
 }
 
@@ -31,8 +39,9 @@ impl Service {
 #[derive(Debug, Clone, Default)]
 pub struct ServiceTable {
     services: Vec<Arc<Service>>,
-    /// By address, and by port alone with an unspecified address.
-    by_address: HashMap<SocketAddr, usize>,
+    /// By address, and by port alone with an unspecified address; sorted. Looked up for every request, and a node
+    /// has a handful: to compare is cheaper than to hash.
+    by_address: Vec<(SocketAddr, usize)>,
 }
 
 /// Why services cannot be offered together. The fleet file is at fault.
@@ -54,14 +63,19 @@ impl ServiceTable {
     /// The table of these services.
     pub fn new(services: Vec<Service>) -> Result<Self, ServiceError> {
         let services: Vec<_> = services.into_iter().map(Arc::new).collect();
-        let mut by_address: HashMap<SocketAddr, usize> = HashMap::new();
+        let mut by_address: Vec<(SocketAddr, usize)> = Vec::new();
         for (at, service) in services.iter().enumerate() {
             for address in &service.addresses {
                 let address = normal(*address);
-                let before = by_address.insert(address, at).filter(|before| *before != at);
-                if let Some(first) = before.and_then(|b| services.get(b)) {
-                    let (first, second) = (first.name.clone(), service.name.clone());
-                    return Err(ServiceError::SameAddress { first, second, address });
+                match by_address.binary_search_by_key(&address, |(a, _)| *a) {
+                    Err(place) => by_address.insert(place, (address, at)),
+                    Ok(place) => {
+                        let first = by_address.get(place).map(|(_, at)| *at).filter(|first| *first != at);
+                        if let Some(first) = first.and_then(|first| services.get(first)) {
+                            let (first, second) = (first.name.clone(), service.name.clone());
+                            return Err(ServiceError::SameAddress { first, second, address });
+                        }
+                    }
                 }
             }
         }
@@ -75,11 +89,12 @@ impl ServiceTable {
 
     /// The service at a connection's local address, as an index into [`ServiceTable::services`].
     pub(crate) fn at(&self, local: SocketAddr) -> Option<usize> {
+        let find = |address: SocketAddr| {
+            let place = self.by_address.binary_search_by_key(&address, |(a, _)| *a).ok()?;
+            self.by_address.get(place).map(|(_, at)| *at)
+        };
         let local = normal(local);
-        self.by_address
-            .get(&local)
-            .or_else(|| self.by_address.get(&SocketAddr::new(IpAddr::from([0u8; 16]), local.port())))
-            .copied()
+        find(local).or_else(|| find(SocketAddr::new(IpAddr::from([0u8; 16]), local.port())))
     }
 }
 

@@ -39,7 +39,7 @@ pub struct ClientTimeouts {
     pub read: Duration,
     /// For one write of the answer.
     pub write: Duration,
-    /// Between two requests, and from the connection to the first one. Whole seconds, at least 1.
+    /// From the connection, or the end of the last request, to the end of the next request's head.
     pub keep_alive: Duration,
 }
 
@@ -60,7 +60,7 @@ pub enum Key {
     /// Random bits for each request.
     #[default]
     Random,
-    /// The first header of this name.
+    /// The first header of this name, as the server will see it.
     Header(HeaderName),
     /// The first cookie of this name.
     Cookie(String),
@@ -104,14 +104,10 @@ pub struct Options {
     pub pin_cores: bool,
     /// Where requests are logged; `None` logs none.
     pub access_log: Option<crate::AccessLog>,
-    /// Limits on clients.
-    pub client: ClientTimeouts,
     /// Largest request head, bytes; a larger one is answered with 431.
     pub max_head: usize,
     /// Unused connections to servers that a shard keeps.
     pub idle_connections: usize,
-    /// How long [`Shards::drain`](crate::Shards::drain) keeps accepting after `/healthcheck` has begun to fail.
-    pub drain_grace: Duration,
 }
 
 impl Default for Options {
@@ -122,10 +118,8 @@ impl Default for Options {
             ports: Vec::new(),
             pin_cores: false,
             access_log: None,
-            client: ClientTimeouts::default(),
             max_head: 64 * 1024,
             idle_connections: 4096,
-            drain_grace: Duration::from_secs(5),
         }
     }
 }

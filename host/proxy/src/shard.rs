@@ -20,7 +20,7 @@ use tokio::sync::{Notify, watch};
 use crate::access_log::Lines;
 use crate::gateway::Gateway;
 use crate::service::ServiceTable;
-use crate::settings::{ClientTimeouts, MAX_RETRIES};
+use crate::settings::MAX_RETRIES;
 use crate::stats::ShardCounters;
 use crate::worker::Worker;
 
@@ -39,19 +39,17 @@ pub(crate) struct Node {
     pub(crate) draining: AtomicBool,
     /// Listeners that still accept.
     pub(crate) accepting: AtomicUsize,
-    pub(crate) client: ClientTimeouts,
     pub(crate) max_head: usize,
 }
 
 impl Node {
-    pub(crate) fn new(table: ServiceTable, client: ClientTimeouts, max_head: usize) -> Self {
+    pub(crate) fn new(table: ServiceTable, max_head: usize) -> Self {
         Self {
             table: ArcSwap::from_pointee(table),
             table_revision: AtomicU64::new(1),
             agent_up: AtomicBool::new(true),
             draining: AtomicBool::new(false),
             accepting: AtomicUsize::new(0),
-            client,
             max_head,
         }
     }

@@ -52,7 +52,6 @@ pub struct Shards {
     phase: watch::Sender<Phase>,
     closing: watch::Sender<bool>,
     access_log: Option<AccessLog>,
-    grace: Duration,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -60,7 +59,7 @@ impl Shards {
     /// Binds every port, then starts every shard. Where one cannot be had, none is left behind.
     pub fn start(options: Options, services: ServiceTable) -> Result<Self, StartError> {
         let workers = options.workers.max(1);
-        let node = Arc::new(Node::new(services, options.client, options.max_head));
+        let node = Arc::new(Node::new(services, options.max_head));
         let mut ports = Vec::with_capacity(options.ports.len());
         let mut listeners: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
         for port in options.ports {
@@ -79,7 +78,6 @@ impl Shards {
             phase,
             closing,
             access_log: options.access_log,
-            grace: options.drain_grace,
             threads: Vec::new(),
         };
         let cores = if options.pin_cores { crate::cores::usable() } else { Vec::new() };
@@ -153,13 +151,13 @@ impl Shards {
     }
 
     /// Sends clients away without losing a request: `/healthcheck` fails and answers carry `Connection: close`
-    /// at once; after the grace of [`Options::drain_grace`] nothing more is accepted; then what is under way may end. Returns
+    /// at once; after `grace` nothing more is accepted; then what is under way may end. Returns
     /// when nothing is, or when `deadline` is over. Needs a tokio runtime with time.
-    pub async fn drain(&self, deadline: Duration) -> Drained {
+    pub async fn drain(&self, grace: Duration, deadline: Duration) -> Drained {
         self.node.draining.store(true, Ordering::Relaxed);
         self.closing.send_replace(true);
         let end = tokio::time::Instant::now() + deadline;
-        tokio::time::sleep(self.grace.min(deadline)).await;
+        tokio::time::sleep(grace.min(deadline)).await;
         self.phase.send_if_modified(|phase| {
             let open = *phase == Phase::Open;
             *phase = (*phase).max(Phase::Closed);

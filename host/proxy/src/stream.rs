@@ -10,8 +10,10 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use http::HeaderValue;
@@ -22,6 +24,7 @@ use pingora_core::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 
 use crate::proxy_line::ProxyLine;
 use crate::service::normal;
@@ -44,18 +47,88 @@ pub(crate) struct Downstream {
     client_ip: HeaderValue,
     /// Made when a pool first wants it.
     line: OnceLock<Arc<ProxyLine>>,
+    rest: Rest,
     vitals: Arc<Vitals>,
 }
 
+/// The time between two requests, and its limit. One timer for all of them: it is not set anew for each request,
+/// it goes off when the limit could be over and looks whether it is.
+struct Rest {
+    timer: Pin<Box<Sleep>>,
+    /// Microseconds.
+    limit: AtomicU64,
+    opened: Instant,
+    /// Whether no request is being served.
+    now: AtomicBool,
+    /// Since when, in microseconds from `opened`.
+    since: AtomicU64,
+}
+
+/// Ten years, in microseconds: a moment that far away can still be computed.
+const FOR_EVER: u64 = 315_360_000_000_000;
+
+fn whole_micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(FOR_EVER).min(FOR_EVER)
+}
+
+impl Rest {
+    fn new(limit: Duration) -> Self {
+        let opened = Instant::now();
+        let timer = Box::pin(tokio::time::sleep(limit));
+        Self {
+            timer,
+            limit: AtomicU64::new(whole_micros(limit)),
+            opened,
+            now: AtomicBool::new(true),
+            since: AtomicU64::new(0),
+        }
+    }
+
+    /// Ready where the limit is over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.now.load(Ordering::Relaxed) {
+            ready!(self.timer.as_mut().poll(cx));
+            let micros =
+                self.since.load(Ordering::Relaxed).saturating_add(self.limit.load(Ordering::Relaxed));
+            let end = self.opened + Duration::from_micros(micros.min(FOR_EVER));
+            if Instant::now() >= end {
+                return Poll::Ready(());
+            }
+            self.timer.as_mut().reset(end.into());
+        }
+        Poll::Pending
+    }
+}
+
 impl Downstream {
-    /// A connection that was accepted. Counted as open until it is dropped.
-    pub(crate) fn new(tcp: TcpStream, client: SocketAddr, local: SocketAddr, vitals: Arc<Vitals>) -> Self {
+    /// A connection that was accepted, and how long it may be without a request. Counted as open until it is dropped.
+    pub(crate) fn new(
+        tcp: TcpStream,
+        client: SocketAddr,
+        local: SocketAddr,
+        rest: Duration,
+        vitals: Arc<Vitals>,
+    ) -> Self {
         let (client, local) = (normal(client), normal(local));
         // Digits, dots, colons: always a header value.
         let client_ip = HeaderValue::try_from(client.ip().to_string())
             .unwrap_or_else(|_| HeaderValue::from_static("unknown"));
         vitals.counters.opened();
-        Self { tcp, held: Vec::new(), sent: 0, client, local, client_ip, line: OnceLock::new(), vitals }
+        let rest = Rest::new(rest);
+        Self { tcp, held: Vec::new(), sent: 0, client, local, client_ip, line: OnceLock::new(), rest, vitals }
+    }
+
+    /// A request's head was read. `limit` is for the rest that comes after it.
+    pub(crate) fn begin(&self, limit: Duration) {
+        self.rest.limit.store(whole_micros(limit), Ordering::Relaxed);
+        self.rest.now.store(false, Ordering::Relaxed);
+    }
+
+    /// The request is over.
+    pub(crate) fn end(&self, now: Instant) {
+        let since = whole_micros(now.saturating_duration_since(self.rest.opened));
+        self.rest.since.store(since, Ordering::Relaxed);
+        self.rest.now.store(true, Ordering::Relaxed);
     }
 
     /// The connection below a Pingora session.
@@ -93,8 +166,12 @@ impl Downstream {
             if waiting == 0 {
                 break;
             }
-            let parts = [IoSlice::new(held), IoSlice::new(more)];
-            let n = ready!(Pin::new(&mut self.tcp).poll_write_vectored(cx, &parts))?;
+            let n = if more.is_empty() {
+                ready!(Pin::new(&mut self.tcp).poll_write(cx, held))?
+            } else {
+                let parts = [IoSlice::new(held), IoSlice::new(more)];
+                ready!(Pin::new(&mut self.tcp).poll_write_vectored(cx, &parts))?
+            };
             if n == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -141,6 +218,9 @@ impl AsyncRead for Downstream {
             if let Poll::Ready(Err(e)) = this.poll_send(cx, &[]) {
                 return Poll::Ready(Err(e));
             }
+        }
+        if read.is_pending() && this.rest.poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         read
     }

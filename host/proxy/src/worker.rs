@@ -12,9 +12,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use http::HeaderValue;
+use pingora_http::RequestHeader;
 use weir_core::schedule::Outcome;
 
 use crate::access_log::Lines;
+use crate::forwarded;
 use crate::key::mix;
 use crate::service::{Service, ServiceTable};
 use crate::shard::Vitals;
@@ -44,6 +47,8 @@ pub(crate) struct Worker {
     slots: Vec<Slot>,
     pub(crate) lines: Option<Lines>,
     random: u64,
+    /// Takes the place of a head that is being changed.
+    spare: Option<RequestHeader>,
     /// One moment by both clocks, renewed by every tick, so that a request needs one clock only.
     anchor: (Instant, SystemTime),
 }
@@ -60,6 +65,7 @@ impl Worker {
             slots: Vec::new(),
             lines,
             random: RandomState::new().hash_one(index),
+            spare: RequestHeader::build_no_case("GET", b"/", None).ok(),
             anchor: (Instant::now(), SystemTime::now()),
         };
         worker.refresh_routes();
@@ -93,6 +99,16 @@ impl Worker {
         let services = self.table.services();
         self.routes = services.iter().map(|s| Arc::new(Route { service: s.clone() })).collect();
         self.slots.retain(|slot| services.iter().any(|s| Arc::ptr_eq(&s.pool, slot.pool())));
+    }
+
+    /// Adds to a head what a server is told, and returns the request's id.
+    pub(crate) fn tell(&mut self, head: &mut RequestHeader, client: &HeaderValue) -> HeaderValue {
+        let bits = [self.random(), self.random()];
+        // There always is one: it is put back below.
+        let spare = self.spare.take().unwrap_or_else(|| head.clone());
+        let (id, spare) = forwarded::tell(head, client, bits, spare);
+        self.spare = Some(spare);
+        id
     }
 
     /// Chooses a server for a request of this route.

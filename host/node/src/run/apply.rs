@@ -100,6 +100,7 @@ impl Node {
             let pool = self.pools.get(&service.pool)?;
             let mut offered =
                 Service::new(name.shared(), settings::addresses(service), Arc::clone(pool.proxy()));
+            offered.client = settings::client(service);
             offered.healthcheck = service.healthcheck.path().map(Into::into);
             Some(offered)
         });

@@ -63,12 +63,13 @@ impl Accept {
         // Either fails where the client has gone already.
         let (Ok(local), Ok(())) = (tcp.local_addr(), tcp.set_nodelay(true)) else { return };
         // Not ours: the listener is on every address, the service is not.
-        if Worker::with(|w| w.route(local)).flatten().is_none() {
+        let Some(route) = Worker::with(|w| w.route(local)).flatten() else {
             self.vitals.counters.misdirected();
             return;
-        }
-        let stream = Downstream::new(tcp, client, local, self.vitals.clone());
-        tokio::spawn(serve(self.app.clone(), stream, self.vitals.clone(), self.closing.clone()));
+        };
+        let rest = route.service.client.keep_alive;
+        let stream = Downstream::new(tcp, client, local, rest, self.vitals.clone());
+        tokio::spawn(serve(self.app.clone(), stream, self.closing.clone()));
     }
 }
 
@@ -79,9 +80,10 @@ fn is_about_one_connection(error: &std::io::Error) -> bool {
 }
 
 /// Serves a connection: Pingora hands it back after each request for as long as it can be used again.
-async fn serve(app: Arc<App>, stream: Downstream, vitals: Arc<Vitals>, closing: watch::Receiver<bool>) {
+async fn serve(app: Arc<App>, stream: Downstream, closing: watch::Receiver<bool>) {
     let mut session = ServerSession::new_http1(Box::new(stream));
-    session.set_keepalive(Some(vitals.node.client.keep_alive.as_secs().max(1)));
+    // For ever, as far as Pingora is concerned, which would set a timer for each request: the stream has one for all.
+    session.set_keepalive(Some(0));
     // Or a client that sends its next request early would have its first one aborted.
     session.set_pipelining_enabled(true);
     loop {

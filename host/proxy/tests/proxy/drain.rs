@@ -15,7 +15,8 @@ fn wait() -> tokio::runtime::Runtime {
 #[test]
 fn a_drain_loses_no_request_of_clients_that_reconnect() {
     let origin = Origin::saying("a");
-    let options = Options { drain_grace: Duration::from_millis(300), ..Options::default() };
+    let grace = Duration::from_millis(300);
+    let options = Options::default();
     let site = Site::new(servers(&[(origin.address, 1)]), Plans { options, ..Plans::default() });
     let (stop, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let address = ([127, 0, 0, 1], site.port).into();
@@ -48,7 +49,7 @@ fn a_drain_loses_no_request_of_clients_that_reconnect() {
             stop.store(true, Ordering::SeqCst);
         })
     };
-    let drained = wait().block_on(site.shards.drain(Duration::from_secs(10)));
+    let drained = wait().block_on(site.shards.drain(grace, Duration::from_secs(10)));
     assert_eq!(drained.in_flight, 0);
     clients.into_iter().for_each(|c| c.join().unwrap());
     watch.join().unwrap();
@@ -64,27 +65,27 @@ fn a_drain_waits_for_a_request_that_is_under_way_and_no_longer_than_told() {
         let _ = wait_for_it.lock().unwrap().recv();
         ok("late")
     });
-    let options = Options { drain_grace: Duration::ZERO, ..Options::default() };
+    let options = Options::default();
     let site = Site::new(servers(&[(origin.address, 1)]), Plans { options, ..Plans::default() });
     let mut client = site.client();
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     eventually("the server has it", || origin.seen().len() == 1);
     let runtime = wait();
-    assert_eq!(runtime.block_on(site.shards.drain(Duration::from_millis(50))).in_flight, 1);
+    assert_eq!(runtime.block_on(site.shards.drain(Duration::ZERO, Duration::from_millis(50))).in_flight, 1);
     go.send(()).unwrap();
     let answer = client.answer().unwrap();
     assert_eq!(&*answer.body, "late");
-    assert_eq!(runtime.block_on(site.shards.drain(Duration::from_secs(10))).in_flight, 0);
+    assert_eq!(runtime.block_on(site.shards.drain(Duration::ZERO, Duration::from_secs(10))).in_flight, 0);
 }
 
 #[test]
 fn connections_that_wait_for_nothing_are_closed() {
     let origin = Origin::saying("a");
-    let options = Options { drain_grace: Duration::ZERO, ..Options::default() };
+    let options = Options::default();
     let site = Site::new(servers(&[(origin.address, 1)]), Plans { options, ..Plans::default() });
     let mut client = site.client();
     client.get("/");
-    wait().block_on(site.shards.drain(Duration::from_secs(10)));
+    wait().block_on(site.shards.drain(Duration::ZERO, Duration::from_secs(10)));
     assert!(client.is_over());
     assert_eq!(site.shards.stats().connections, 0);
 }

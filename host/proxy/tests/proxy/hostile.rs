@@ -2,8 +2,9 @@
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
-use weir_proxy::{AccessLog, Options};
+use weir_proxy::{AccessLog, ClientTimeouts, Options, Service, ServiceTable};
 
 use crate::site::{Origin, Plans, Site, eventually, ok, servers};
 
@@ -58,6 +59,26 @@ fn a_client_that_goes_away_leaves_no_request_in_flight() {
     eventually("nothing is in flight", || load.in_flight() == 0 && site.shards.stats().in_flight == 0);
     assert_eq!(site.pool.stats().client_aborts, 1);
     drop(go);
+}
+
+#[test]
+fn a_client_that_sends_nothing_or_never_ends_a_head_is_closed_and_a_slow_server_is_not_held_against_it() {
+    let origin = Origin::start(|_| {
+        std::thread::sleep(Duration::from_millis(300));
+        ok("late")
+    });
+    let site = Site::of(&[&origin]);
+    let client = ClientTimeouts { keep_alive: Duration::from_millis(100), ..ClientTimeouts::default() };
+    let address = ([127, 0, 0, 1], site.port).into();
+    let service = Service { client, ..Service::new("web", vec![address], site.pool.clone()) };
+    site.shards.set_services(ServiceTable::new(vec![service]).unwrap());
+    assert!(site.client().is_over());
+    let mut trickle = site.client();
+    trickle.send("GET / HTTP/1.1\r\nHost: ");
+    assert!(trickle.is_over());
+    let mut patient = site.client();
+    assert_eq!(patient.get("/").body, "late");
+    assert!(patient.is_over());
 }
 
 #[test]
