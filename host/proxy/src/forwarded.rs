@@ -29,7 +29,9 @@ pub(crate) fn tell(
         // Its bytes are not those of its parsed target, and would be lost with the rest.
         let mut headers = HeaderMap::with_capacity(ADDED);
         for name in [&FOR, &ID] {
-            head.headers.get_all(name).iter().for_each(|v| drop(headers.append(name.clone(), v.clone())));
+            for value in head.headers.get_all(name) {
+                headers.append(name.clone(), value.clone());
+            }
         }
         let id = add(&mut headers, client, id);
         for (name, value) in &headers {

@@ -7,7 +7,7 @@ use weir_core::model::State;
 use weir_core::schedule::{Plan, View};
 use weir_proxy::{Key, Pool, PoolSettings, Service, ServiceTable};
 
-use crate::site::{Client, Origin, Plans, Reply, Site, ok, servers};
+use crate::site::{Client, Origin, Plans, Reply, Site, eventually, ok, servers};
 
 #[test]
 fn connections_are_kept_alive_on_both_sides() {
@@ -32,6 +32,9 @@ fn weights_are_exact() {
         assert_eq!(client.get("/").status, 200);
     }
     assert_eq!(origins.each_ref().map(|o| o.seen().len()), [5556, 3333, 1111]);
+    eventually("the last answer is counted", || {
+        site.pool.stats().servers.iter().map(|s| s.answers[2]).sum::<u64>() == 10_000
+    });
     let stats = site.pool.stats();
     assert_eq!(stats.servers.iter().map(|s| s.answers[2]).collect::<Vec<_>>(), [5556, 3333, 1111]);
     assert_eq!(stats.decisions, [0, 0, 0, 10_000, 0, 0, 0]);

@@ -146,10 +146,13 @@ fn read_head(reader: &mut impl BufRead) -> Option<String> {
     }
 }
 
-/// An address at which nobody listens.
+/// An address at which nobody listens, and where no other test will: it stays bound.
 pub(crate) fn nobody() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    std::mem::forget(socket);
+    address
 }
 
 pub(crate) fn servers(of: &[(SocketAddr, u16)]) -> Arc<[Server]> {
