@@ -139,10 +139,11 @@ typedef struct exports_weir_policy_scheduling_plan_t {
 } exports_weir_policy_scheduling_plan_t;
 
 // Request with key k goes to the server at index `table[k mod length]`. 1 to 1,048,576
-// rows. Where that server was tried, the next row that names another one.
+// rows. Where that server was tried, is full or takes no new work, the next row whose server does: a
+// server that is down may keep its rows, so that no other key moves.
 #define EXPORTS_WEIR_POLICY_SCHEDULING_PLAN_TABLE 0
 // Requests go to these servers in turn, and then again from the start. 1 to 1,048,576 steps.
-// Each worker goes round by itself, each from the start.
+// Each worker goes round by itself, each from the start. Servers that take no new work are passed over.
 #define EXPORTS_WEIR_POLICY_SCHEDULING_PLAN_CYCLE 1
 // Ask `pick` for each request.
 #define EXPORTS_WEIR_POLICY_SCHEDULING_PLAN_PER_REQUEST 2
