@@ -100,25 +100,37 @@ fn every_page_is_in_the_summary() {
     assert_eq!(listed, there);
 }
 
-/// Files that the book names in code spans, as `host/core/src/pool.rs`: a page that speaks of a file which was renamed is wrong.
-#[test]
-fn every_file_that_the_book_names_is_there() {
+/// Where the book names files of the checkout: code spans (`host/core/src/pool.rs`, `host/core/src/pool.rs::a_test`) and the
+/// sources beside the boxes of its pictures. Each with the line that it stands in.
+fn named_files(text: &str) -> Vec<(usize, &str)> {
+    let spans = prose(text)
+        .flat_map(|(number, line)| line.split('`').skip(1).step_by(2).map(move |span| (number, span)));
+    let sources = (1..).zip(text.lines()).flat_map(|(number, line)| {
+        let words = line.split([' ', ',']).filter(|word| word.ends_with(".rs"));
+        words.map(move |word| (number, word))
+    });
     const FOLDERS: [&str; 6] = ["host/", "lab/", "plugins/", "wit/", "docs/", ".ci/"];
+    let named =
+        spans.chain(sources).filter(|(_, name)| FOLDERS.iter().any(|folder| name.starts_with(folder)));
+    named.filter(|(_, name)| !name.contains([' ', '*', '{', '<'])).collect()
+}
+
+/// A page that speaks of a file or a test that was renamed is wrong, and nobody would notice.
+#[test]
+fn every_file_and_every_test_that_the_book_names_is_there() {
     let root = root();
     let mut missing = Vec::new();
     for page in pages(&root.join("docs/src")) {
         let text = fs::read_to_string(&page).unwrap();
-        for (number, line) in prose(&text) {
-            let spans = line.split('`').skip(1).step_by(2);
-            for span in spans.filter(|span| FOLDERS.iter().any(|folder| span.starts_with(folder))) {
-                let is_path = !span.contains([' ', '*', '{', '<']) && !span.chars().any(char::is_uppercase);
-                // `file.rs::test` names something in a file.
-                let (file, within) = span.split_once("::").unwrap_or((span, ""));
-                let there = fs::read_to_string(root.join(file)).is_ok_and(|text| text.contains(within))
-                    || (within.is_empty() && root.join(file).is_dir());
-                if is_path && !there {
-                    missing.push(format!("{}:{number}: {span}", page.display()));
-                }
+        for (number, name) in named_files(&text) {
+            let (file, test) = name.split_once("::").unwrap_or((name, ""));
+            let path = root.join(file);
+            let there = match test {
+                "" => path.exists(),
+                test => fs::read_to_string(path).is_ok_and(|text| text.contains(&format!("fn {test}("))),
+            };
+            if !there {
+                missing.push(format!("{}:{number}: {name}", page.display()));
             }
         }
     }
