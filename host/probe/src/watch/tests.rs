@@ -52,14 +52,20 @@ fn watch() -> (Watch, Changes) {
     (Watch::start(Clock::start(), 1, on_change), changes)
 }
 
-/// Waits until this server is in this state.
+/// Waits until this server is in this state. An hour of paused time is a moment of anybody's, and then it never will be.
 async fn until(changes: &mut Changes, name: &str, state: State) -> Status {
-    loop {
-        let (who, status) = changes.recv().await.expect("the watch runs");
-        if &*who == name && status.state == state {
-            return status;
+    let wait = async {
+        loop {
+            let (who, status) = changes.recv().await.expect("the watch runs");
+            if &*who == name && status.state == state {
+                return status;
+            }
         }
-    }
+    };
+    let Ok(status) = tokio::time::timeout(SECOND * 3600, wait).await else {
+        panic!("{name} is never {state:?}")
+    };
+    status
 }
 
 /// A server that accepts and counts, until it is aborted.
