@@ -1,4 +1,5 @@
-//! The generated pages of the book are what this binary prints. `WEIR_BLESS=1 cargo test -p weir --test reference` writes them.
+//! The book against the binary: generated pages are what it prints (`WEIR_BLESS=1 cargo test -p weir --test reference` writes
+//! them), and a file that is to be copied has no fault.
 
 use std::fs;
 use std::path::Path;
@@ -67,4 +68,17 @@ fn subcommands(help: &str) -> impl Iterator<Item = String> {
     // Where a description goes on in another line, that line is indented further.
     let names = lines.filter_map(|line| line.strip_prefix("  ").filter(|name| !name.starts_with(' ')));
     names.filter_map(|line| line.split(' ').next()).filter(|name| *name != "help").map(str::to_owned)
+}
+
+#[test]
+fn the_fleet_file_that_a_newcomer_copies_has_no_fault() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/start-here.md");
+    let page = fs::read_to_string(page).unwrap();
+    let (_, rest) = page.split_once("```toml\nversion = 1\n").unwrap();
+    let (text, _) = rest.split_once("```").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("fleet.toml");
+    fs::write(&file, format!("version = 1\n{text}")).unwrap();
+    let said = weir(&["check", &file.display().to_string(), "--node", "here"]);
+    assert!(said.contains(": ok; 1 nodes, 1 services, 1 pools with 3 servers, 1 plugins"), "{said}");
 }
