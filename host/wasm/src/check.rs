@@ -88,7 +88,7 @@ pub fn check(engine: &Engine, component: &Component) -> Result<Checked, CheckErr
     let types = |e: wasmtime::Error| CheckError::Types(instance::brief(&format!("{e:#}")));
     let linker = imports::linker(engine).map_err(types)?;
     let pre = linker.instantiate_pre(component).map_err(types)?;
-    // Looks up every export with its type; the result itself is made again for each instance.
+    // Looks up every export; their types are compared when the first instance is made, before anything is called.
     SchedulerPre::new(pre.clone()).map_err(types)?;
     Ok(Checked { pre })
 }

@@ -1,1 +1,102 @@
-fn main() {}
+//! The compiler as a child process: this binary runs itself, as `weir` does. A test with a `main` of its own, because the
+//! child has to be a program that does nothing else.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests: a panic is how they fail"
+)]
+
+#[path = "host/guest.rs"]
+mod guest;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::ExitCode;
+use std::{env, fs};
+
+use weir_core::plugin::Digest;
+use weir_wasm::compile::{LoadError, Loaded, Workshop};
+use weir_wasm::engine::Engines;
+use weir_wasm::{Compiler, compile_child_main};
+
+fn main() -> ExitCode {
+    match env::args().nth(1).as_deref() {
+        Some("compile-plugin") => compile_child_main(),
+        Some("crash") => std::process::abort(),
+        // What a test runner asks of every test binary.
+        Some("--list") => {
+            println!("the_child_compiles: test");
+            ExitCode::SUCCESS
+        }
+        _ => {
+            a_child_compiles_and_the_cache_answers_the_second_time();
+            a_child_says_why_it_could_not();
+            a_child_that_crashes_or_is_missing_is_an_error_and_no_more();
+            a_cache_that_others_can_write_to_is_not_used();
+            println!("test result: ok. 4 passed; 0 failed");
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn child(argument: &str) -> Compiler {
+    Compiler::Child { exe: env::current_exe().unwrap(), args: vec![argument.to_owned()] }
+}
+
+fn load(compiler: Compiler, cache: &Path, wasm: &[u8]) -> Result<Loaded, LoadError> {
+    let engines = Engines::start(1).unwrap();
+    Workshop::new(&engines, compiler, cache)?.load(wasm, Digest([7; 32]))
+}
+
+fn a_child_compiles_and_the_cache_answers_the_second_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = dir.path().join("cache");
+    let wasm = guest::Guest::default().build();
+    let first = load(child("compile-plugin"), &cache, &wasm).unwrap();
+    assert!(!first.compiling.is_zero());
+    assert_eq!(fs::metadata(&cache).unwrap().permissions().mode() & 0o777, 0o700);
+    // A child that would crash is not even asked.
+    let second = load(child("crash"), &cache, &wasm).unwrap();
+    assert!(second.compiling.is_zero());
+    // What was cut off is recognised and made again.
+    let entry = fs::read_dir(&cache).unwrap().next().unwrap().unwrap().path();
+    let whole = fs::read(&entry).unwrap();
+    fs::write(&entry, whole.get(..whole.len() / 2).unwrap()).unwrap();
+    assert!(!load(child("compile-plugin"), &cache, &wasm).unwrap().compiling.is_zero());
+    println!("a child compiled in {:?}, the check took {:?}", first.compiling, first.checking);
+}
+
+fn a_child_says_why_it_could_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let wasm = guest::Guest::default().build();
+    for (bytes, why) in [(&b"nonsense"[..], "it is not WebAssembly"), (wasm.get(..200).unwrap(), "unexpected end")] {
+        let error = load(child("compile-plugin"), &dir.path().join("cache"), bytes).unwrap_err();
+        assert!(matches!(error, LoadError::Compile(_)) && error.to_string().contains(why), "{error}");
+    }
+}
+
+fn a_child_that_crashes_or_is_missing_is_an_error_and_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = dir.path().join("cache");
+    let wasm = guest::Guest::default().build();
+    let error = load(child("crash"), &cache, &wasm).unwrap_err();
+    assert!(error.to_string().contains("the compiler ended with signal: 6"), "{error}");
+    let nobody = Compiler::Child { exe: "/nonexistent".into(), args: vec![] };
+    assert!(matches!(load(nobody, &cache, &wasm), Err(LoadError::Child(_))));
+    // One that answers something else than machine code: wasmtime sees that.
+    let liar = Compiler::Child { exe: "/bin/echo".into(), args: vec!["hello".into()] };
+    assert!(matches!(load(liar, &cache, &wasm), Err(LoadError::Artifact(_))));
+}
+
+fn a_cache_that_others_can_write_to_is_not_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = dir.path().join("cache");
+    fs::create_dir(&cache).unwrap();
+    fs::set_permissions(&cache, fs::Permissions::from_mode(0o755)).unwrap();
+    let error = load(Compiler::InProcess, &cache, &guest::Guest::default().build()).unwrap_err();
+    assert!(matches!(error, LoadError::Cache(_)) && error.to_string().contains("mode 755"), "{error}");
+}
