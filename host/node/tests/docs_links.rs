@@ -1,5 +1,7 @@
 //! Every link of the book leads somewhere: to a page that is in the summary, to a heading that is on it, to a file of the checkout.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};

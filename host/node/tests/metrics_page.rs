@@ -1,5 +1,7 @@
 //! The page of metrics names what a running node serves: each family with its type, and none besides.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

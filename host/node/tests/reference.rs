@@ -1,6 +1,8 @@
 //! The book against the binary: generated pages are what it prints (`WEIR_BLESS=1 cargo test -p weir --test reference` writes
 //! them), and a file that is to be copied has no fault.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
