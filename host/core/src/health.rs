@@ -8,7 +8,7 @@
 //! Where this differs from HAProxy, on purpose:
 //!
 //! * A server with a check starts unknown, treated as down, and its first result decides (HAProxy: up). The same
-//!   after maintenance.
+//!   after maintenance. A check that is *added* to a server in use starts as up: a reload takes nobody out.
 //! * The bits of agent and operator are separate (HAProxy: an agent's `ready` takes back an operator's `drain`).
 //! * An operator's weight wins over an agent's (HAProxy: whoever spoke last).
 //! * `50%` of weight 1 is 1 (HAProxy: 0, which drains).

@@ -1,4 +1,4 @@
-//! Both ends of the agent check: the [question](Question) that a node asks of its servers, and the [agent](serve) that
+//! Both ends of the agent check: the [question](Question) that a node asks of its servers, and the [agent](fn@serve) that
 //! answers it on a server. The words are in [`weir_core::health`].
 
 mod file;
