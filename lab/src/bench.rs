@@ -9,6 +9,8 @@ mod proxy;
 mod reload;
 mod wrk;
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use clap::Subcommand;
 use serde_json::Value;
@@ -53,18 +55,18 @@ pub(crate) fn run(what: &What) -> Result<()> {
     }
 }
 
-/// Builds with the profile of what is shipped.
-fn build_dist(packages: &[&str]) -> Result<()> {
-    say::line(format!(
-        "  build     {} (profile dist; the first time this takes minutes)",
-        packages.join(", ")
-    ));
-    let mut build = command::cargo(&["build", "--profile", "dist"]);
+/// Builds with the profile of what is shipped; a smoke run takes that of `up` and `test`, which is there already. Says
+/// where the binaries are.
+fn binaries(packages: &[&str], quick: bool) -> Result<PathBuf> {
+    let profile = if quick { "release" } else { "dist" };
+    let names = packages.join(", ");
+    say::line(format!("  build     {names} (profile {profile}; the first time this takes minutes)"));
+    let mut build = command::cargo(&["build", "--profile", profile]);
     for package in packages {
         build.args(["-p", package]);
     }
-    command::successful(&mut build, &paths::log("build-dist"))?;
-    Ok(())
+    command::successful(&mut build, &paths::log("build-bench"))?;
+    Ok(paths::target().join(profile))
 }
 
 /// Writes a result and says where.

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::build;
 use crate::fleet::{Fleet, Pool, free_address};
 use crate::install::Unpacked;
 use crate::node::{Node, Process};
-use crate::{build, paths};
 
 /// How long a contender may take until it listens.
 const LISTENS_WITHIN: Duration = Duration::from_secs(10);
@@ -102,9 +102,13 @@ pub(super) fn nginx(
 }
 
 /// The bare Pingora round robin of `lab/baseline`, built as Weir is.
-pub(super) fn baseline(servers: &[SocketAddr], folder: &Path) -> Result<(Process, SocketAddr)> {
+pub(super) fn baseline(
+    program: &Path,
+    servers: &[SocketAddr],
+    folder: &Path,
+) -> Result<(Process, SocketAddr)> {
     let address = free_address()?;
-    let mut command = pinned(CORE, paths::target().join("dist/weir-baseline"));
+    let mut command = pinned(CORE, program);
     command.arg("--listen").arg(address.to_string()).arg("--log").arg(folder.join("baseline-access.log"));
     for server in servers {
         command.arg("--upstream").arg(server.to_string());

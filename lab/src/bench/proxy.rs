@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::contender::{self, Row, cpu_time};
 use super::wrk::{Run, Wrk};
-use super::{Spread, build_dist, record};
+use super::{Spread, binaries, record};
 use crate::{build, install, paths, say};
 
 /// Keep-alive connections of the generator.
@@ -43,19 +43,19 @@ pub(super) fn run(rounds: usize, quick: bool) -> Result<()> {
     }
     install::for_building()?;
     build::plugins()?;
-    build_dist(&["weir", "weir-baseline"])?;
+    let built = binaries(&["weir", "weir-baseline"], quick)?;
     let folder = paths::lab("bench/proxy");
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;
     }
     std::fs::create_dir_all(folder.join("nginx-temporary"))?;
     let duration = Duration::from_secs(if quick { 1 } else { 4 });
-    let results = measured(&folder, rounds, duration)?;
+    let results = measured(&built, &folder, rounds, duration)?;
     tell(&results);
     record("proxy", &as_json(&results, rounds, duration))
 }
 
-fn measured(folder: &Path, rounds: usize, duration: Duration) -> Result<Vec<Turns>> {
+fn measured(built: &Path, folder: &Path, rounds: usize, duration: Duration) -> Result<Vec<Turns>> {
     let programs = install::unpacked(&[("haproxy", "haproxy"), ("nginx", "nginx"), ("wrk", "wrk")])?;
     let [haproxy, nginx, wrk] = programs.as_slice() else { bail!("three programs were asked for") };
     let wrk = Wrk::new(wrk.clone(), folder, contender::OTHER_CORE)?;
@@ -65,8 +65,8 @@ fn measured(folder: &Path, rounds: usize, duration: Duration) -> Result<Vec<Turn
     let servers = [anna, ben];
     let (haproxy, haproxy_at) = contender::haproxy(haproxy, &servers, folder)?;
     let (nginx, nginx_at) = contender::nginx(nginx, &servers, folder)?;
-    let (bare, bare_at) = contender::baseline(&servers, folder)?;
-    let (node, services) = contender::weir(&paths::target().join("dist/weir"), &servers, folder)?;
+    let (bare, bare_at) = contender::baseline(&built.join("weir-baseline"), &servers, folder)?;
+    let (node, services) = contender::weir(&built.join("weir"), &servers, folder)?;
 
     let mut rows = vec![
         Row { name: "direct", address: anna, pid: None },
