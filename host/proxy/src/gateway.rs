@@ -245,7 +245,9 @@ impl ProxyHttp for Gateway {
         let timed_out = matches!(e.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
         let trouble = if timed_out { Trouble::Timeout } else { Trouble::Broken };
         ctx.term = if timed_out { Term::ServerTimeout } else { Term::ServerError };
-        let may_retry = e.retry()
+        // Pingora says so of an idle connection that turned out closed when it was read, not when it was written.
+        let was_closed = e.retry() || (client_reused && *e.etype() == ErrorType::WriteError);
+        let may_retry = was_closed
             && session.req_header().method.is_idempotent()
             && !session.as_ref().retry_buffer_truncated()
             && session.response_written().is_none();

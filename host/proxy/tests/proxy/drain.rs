@@ -42,13 +42,10 @@ fn a_drain_loses_no_request_of_clients_that_reconnect() {
         })
         .collect();
     eventually("some requests were served", || served.load(Ordering::SeqCst) > 100);
-    let watch = {
-        let stop = stop.clone();
-        std::thread::spawn(move || {
-            while Client::connect(address).get("/healthcheck").status == 200 {}
-            stop.store(true, Ordering::SeqCst);
-        })
-    };
+    let watch = std::thread::spawn(move || {
+        while Client::connect(address).get("/healthcheck").status == 200 {}
+        stop.store(true, Ordering::SeqCst);
+    });
     let drained = wait().block_on(site.shards.drain(grace, Duration::from_secs(10)));
     assert_eq!(drained.in_flight, 0);
     clients.into_iter().for_each(|c| c.join().unwrap());
