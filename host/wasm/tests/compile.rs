@@ -73,7 +73,9 @@ fn a_child_compiles_and_the_cache_answers_the_second_time() {
 fn a_child_says_why_it_could_not() {
     let dir = tempfile::tempdir().unwrap();
     let wasm = guest::Guest::default().build();
-    for (bytes, why) in [(&b"nonsense"[..], "it is not WebAssembly"), (wasm.get(..200).unwrap(), "unexpected end")] {
+    for (bytes, why) in
+        [(&b"nonsense"[..], "it is not WebAssembly"), (wasm.get(..200).unwrap(), "unexpected end")]
+    {
         let error = load(child("compile-plugin"), &dir.path().join("cache"), bytes).unwrap_err();
         assert!(matches!(error, LoadError::Compile(_)) && error.to_string().contains(why), "{error}");
     }
