@@ -55,7 +55,7 @@ pub(super) fn haproxy(
 ) -> Result<(Process, SocketAddr)> {
     let address = free_address()?;
     let mut text = format!(
-        "global\n  nbthread 1\n  maxconn 10000\n  log stdout len 2048 format raw local0 info\n\
+        "global\n  nbthread 1\n  maxconn 400\n  log stdout len 2048 format raw local0 info\n\
          defaults\n  mode http\n  log global\n  option httplog\n  http-reuse always\n\
          \x20 timeout connect 5s\n  timeout client 50s\n  timeout server 50s\n\
          frontend front\n  bind {address}\n  option forwardfor\n  default_backend back\n\
@@ -86,7 +86,7 @@ pub(super) fn nginx(
         .map(|kind| format!("  {kind}_temp_path {here}/nginx-temporary;\n"))
         .collect();
     let text = format!(
-        "daemon off;\nmaster_process off;\npid {here}/nginx.pid;\nevents {{ worker_connections 10000; }}\n\
+        "daemon off;\nmaster_process off;\npid {here}/nginx.pid;\nevents {{ worker_connections 1000; }}\n\
          http {{\n{temporary}  access_log {here}/nginx-access.log combined buffer=64k flush=1s;\n\
          \x20 upstream back {{\n{list}    keepalive 128;\n    keepalive_requests 1000000000;\n  }}\n\
          \x20 server {{\n    listen {address};\n    keepalive_requests 1000000000;\n    location / {{\n\
