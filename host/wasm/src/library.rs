@@ -10,6 +10,7 @@ pub use scan::{Content, FileError, Rules};
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -176,7 +177,8 @@ struct Librarian {
     dir: PathBuf,
     scanner: Scanner,
     board: Arc<Board>,
-    watcher: Option<RecommendedWatcher>,
+    /// With the directory that it watches, as device and inode: one that was deleted and made again is another.
+    watcher: Option<(RecommendedWatcher, (u64, u64))>,
     calls: Sender<Call>,
 }
 
@@ -238,7 +240,9 @@ impl Librarian {
 
     /// Watches the directory, where that was not possible before or was lost.
     fn watch(&mut self) {
-        if self.watcher.is_some() {
+        let Ok(meta) = std::fs::metadata(&self.dir) else { return };
+        let identity = (meta.dev(), meta.ino());
+        if self.watcher.as_ref().is_some_and(|(_, watched)| *watched == identity) {
             return;
         }
         let calls = self.calls.clone();
@@ -251,7 +255,7 @@ impl Librarian {
             Ok(watcher)
         });
         match watching {
-            Ok(watcher) => self.watcher = Some(watcher),
+            Ok(watcher) => self.watcher = Some((watcher, identity)),
             // The timer still looks.
             Err(error) => {
                 tracing::debug!(dir = %self.dir.display(), %error, "no events from the plugin directory");

@@ -1,6 +1,7 @@
 //! The control thread of one plugin instance: tells the machine what happened and does what it says.
 
 use std::collections::BTreeSet;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -49,6 +50,8 @@ pub(crate) struct Control {
     origin: Instant,
     /// The version that the directory and the fleet file ask for.
     wanted: Option<Source>,
+    /// The file that something was found in last.
+    found: Option<String>,
     /// Passed, and waiting for the machine's word.
     ready: Option<Box<Candidate>>,
     serving: Option<Serving>,
@@ -89,6 +92,7 @@ impl Control {
             machine: Machine::new(kept),
             origin: Instant::now(),
             wanted: None,
+            found: None,
             ready: None,
             serving: None,
             lost: BTreeSet::new(),
@@ -131,10 +135,16 @@ impl Control {
     fn look(&mut self) {
         let content = match self.subscription.find(&self.spec.file) {
             None => return,
+            // The fleet file names another file, which is not there yet: what serves has nothing to do with that.
+            Some(Finding::Absent) if self.found.as_ref().is_some_and(|file| *file != self.spec.file) => {
+                let reason = format!("there is no file {} in the plugin directory", self.spec.file);
+                return self.handle(Event::Unusable(reason));
+            }
             Some(Finding::Absent) => return self.handle(Event::Gone),
             Some(Finding::Unusable(error)) => return self.handle(Event::Unusable(error.to_string())),
             Some(Finding::Content(content)) => content,
         };
+        self.found = Some(self.spec.file.clone());
         if let Some(pin) = &self.spec.sha256
             && pin.parse() != Ok(content.digest)
         {
@@ -241,7 +251,10 @@ impl Control {
         let (shared, messages) = (Arc::clone(&self.shared), self.messages.clone());
         let spawned = thread::Builder::new().name("weir-load".into()).spawn(move || {
             let loaded = || drop(messages.send(Message::Loaded(version)));
-            let result = loader::load(&shared, source, around, loaded).map(Box::new);
+            // A panic in the engine is a bug of the engine that this version has found; the next one is welcome.
+            let work = AssertUnwindSafe(|| loader::load(&shared, source, around, loaded).map(Box::new));
+            let result = panic::catch_unwind(work)
+                .unwrap_or_else(|_| Err(Refusal::Version("the engine panicked over it".into())));
             let _ = messages.send(Message::Tried(version, result));
         });
         if let Err(error) = spawned {

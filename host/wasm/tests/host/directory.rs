@@ -124,3 +124,23 @@ fn a_deleted_file_serves_for_its_grace_period_and_not_longer() {
     assert!(!hosted.status().serving);
     assert_eq!(hosted.plan(&servers(1)), weir_core::schedule::Plan::Fallback);
 }
+
+#[test]
+fn a_directory_that_is_deleted_and_made_again_is_watched_again() {
+    let node = Node::new();
+    node.put("a.wasm", &version("1.0.0"));
+    let hosted = node.scheduler(InstanceSpec::new("a.wasm"));
+    node.wait_version(&hosted, "1.0.0");
+    fs::remove_dir_all(node.path("")).unwrap();
+    // Without the directory nothing is known of the file, and what serves goes on.
+    node.changed.wait("the directory is missed", || {
+        node.runtime.rescan(Duration::from_secs(9));
+        hosted.status().state == "rejected"
+    });
+    assert!(hosted.status().serving);
+    fs::create_dir(node.path("")).unwrap();
+    assert!(node.runtime.rescan(Duration::from_secs(9)));
+    // From here on nobody calls for a scan.
+    put(&node.path("a.wasm"), &version("2.0.0"));
+    node.wait_version(&hosted, "2.0.0");
+}

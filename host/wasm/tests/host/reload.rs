@@ -199,6 +199,20 @@ fn a_changed_configuration_is_a_new_version_and_a_refused_one_changes_nothing() 
 }
 
 #[test]
+fn another_file_that_is_not_there_yet_changes_nothing_until_it_is() {
+    let node = Node::new();
+    node.put("a.wasm", &version("1.0.0", 0));
+    let hosted = node.scheduler(InstanceSpec::new("a.wasm"));
+    node.wait_state(&hosted, "active");
+    hosted.reconfigure(InstanceSpec::new("b.wasm"));
+    let status = node.wait_state(&hosted, "rejected");
+    assert_eq!(status.reason, "there is no file b.wasm in the plugin directory");
+    assert_eq!(Worker::new(&hosted, 0, &servers(3)).serve(1).server, Some(0));
+    node.put("b.wasm", &version("2.0.0", 1));
+    node.wait_version(&hosted, "2.0.0");
+}
+
+#[test]
 fn dropping_it_ends_its_threads_and_takes_it_from_the_status() {
     let node = Node::new();
     node.put("a.wasm", &version("1.0.0", 0));
