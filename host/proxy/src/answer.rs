@@ -3,8 +3,10 @@
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use pingora_core::protocols::http::ServerSession;
-use pingora_error::Result;
+use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
+
+use crate::access_log::Term;
 
 /// A small answer.
 pub(crate) struct Answer {
@@ -42,6 +44,29 @@ pub(crate) const fn error(status: u16) -> Answer {
     Answer { status, kind: "text/plain", body }
 }
 
+/// Status and reason of a request that failed. 0: there is nobody left to answer.
+pub(crate) fn verdict(e: &Error, known: Term) -> (u16, Term) {
+    if let ErrorType::HTTPStatus(status) = e.etype() {
+        return (*status, if known == Term::Ok { Term::Internal } else { known });
+    }
+    match e.esource() {
+        ErrorSource::Upstream => match known {
+            Term::ConnectFailed => (503, known),
+            Term::ServerTimeout => (504, known),
+            _ => (502, Term::ServerError),
+        },
+        ErrorSource::Downstream => match e.etype() {
+            ErrorType::ReadTimedout => (408, Term::ClientTimeout),
+            ErrorType::WriteTimedout => (0, Term::ClientTimeout),
+            ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed => {
+                (0, Term::ClientAbort)
+            }
+            _ => (400, Term::BadRequest),
+        },
+        ErrorSource::Internal | ErrorSource::Unset => (500, Term::Internal),
+    }
+}
+
 impl Answer {
     /// Sends it, whole. `keep` says whether the connection may serve another request.
     pub(crate) async fn send(&self, session: &mut ServerSession, keep: bool) -> Result<()> {
@@ -54,5 +79,29 @@ impl Answer {
         }
         session.write_response_header(Box::new(head)).await?;
         session.write_response_body(Bytes::from_static(self.body.as_bytes()), true).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_to_blame_decides_the_status() {
+        let up = |e| *Error::new_up(e);
+        let down = |e| *Error::new_down(e);
+        let cases = [
+            (up(ErrorType::ConnectRefused), Term::ConnectFailed, (503, Term::ConnectFailed)),
+            (up(ErrorType::ReadTimedout), Term::ServerTimeout, (504, Term::ServerTimeout)),
+            (up(ErrorType::ConnectionClosed), Term::ServerError, (502, Term::ServerError)),
+            (down(ErrorType::ReadTimedout), Term::Ok, (408, Term::ClientTimeout)),
+            (down(ErrorType::ConnectionClosed), Term::Ok, (0, Term::ClientAbort)),
+            (down(ErrorType::InvalidHTTPHeader), Term::Ok, (400, Term::BadRequest)),
+            (*Error::new_in(ErrorType::InternalError), Term::Ok, (500, Term::Internal)),
+            (*Error::new(ErrorType::HTTPStatus(503)), Term::NoServer, (503, Term::NoServer)),
+        ];
+        for (error, known, want) in cases {
+            assert_eq!(verdict(&error, known), want, "{error}");
+        }
     }
 }

@@ -129,7 +129,7 @@ impl Attempt {
     }
 
     fn report(&self, outcome: Outcome, latency: Duration) {
-        if self.held.pool.source().is_some() {
+        if self.held.source.is_some() {
             Worker::with(|worker| worker.feed_back(&self.held, self.index, outcome, latency));
         }
     }

@@ -276,7 +276,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, e: &Error, ctx: &mut Exchange) -> FailToProxy {
-        let (status, term) = verdict(e, ctx.term);
+        let (status, term) = answer::verdict(e, ctx.term);
         ctx.term = term;
         if status > 0 && session.response_written().is_none_or(|r| r.status.is_informational()) {
             // Pingora ends the connection after any failure, so the answer says so. A client that has gone meanwhile
@@ -319,29 +319,6 @@ impl ProxyHttp for Gateway {
 
     fn suppress_proxy_warn_log(&self, _: &Session, _: &Exchange, _: &Error, _: ProxyWarnLogContext) -> bool {
         true
-    }
-}
-
-/// Status and reason of a request that failed. 0: there is nobody left to answer.
-fn verdict(e: &Error, known: Term) -> (u16, Term) {
-    if let ErrorType::HTTPStatus(status) = e.etype() {
-        return (*status, if known == Term::Ok { Term::Internal } else { known });
-    }
-    match e.esource() {
-        ErrorSource::Upstream => match known {
-            Term::ConnectFailed => (503, known),
-            Term::ServerTimeout => (504, known),
-            _ => (502, Term::ServerError),
-        },
-        ErrorSource::Downstream => match e.etype() {
-            ErrorType::ReadTimedout => (408, Term::ClientTimeout),
-            ErrorType::WriteTimedout => (0, Term::ClientTimeout),
-            ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed => {
-                (0, Term::ClientAbort)
-            }
-            _ => (400, Term::BadRequest),
-        },
-        ErrorSource::Internal | ErrorSource::Unset => (500, Term::Internal),
     }
 }
 

@@ -14,9 +14,10 @@ use crate::settings::PoolSettings;
 use crate::stats::{PoolCounters, PoolStats, ServerCounters};
 
 /// All that the workers read of a pool. Immutable.
-#[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) view: Arc<View>,
+    /// Whose plan the view has; `None` is the native round robin.
+    pub(crate) source: Option<Arc<dyn PolicySource>>,
     pub(crate) settings: Arc<PoolSettings>,
     /// Counters of the servers of `view`, in its order.
     pub(crate) counters: Arc<[Arc<ServerCounters>]>,
@@ -26,7 +27,6 @@ pub(crate) struct Snapshot {
 pub struct Pool {
     name: Arc<str>,
     workers: usize,
-    source: Option<Arc<dyn PolicySource>>,
     snapshot: ArcSwap<Snapshot>,
     /// Grows with every snapshot, after it was stored.
     revision: AtomicU64,
@@ -43,7 +43,7 @@ impl fmt::Debug for Pool {
 
 impl Pool {
     /// A pool for this many workers ([`Options::workers`](crate::Options::workers)). `source` is its policy, `None` where it
-    /// names none; it stays the same for as long as the pool lives.
+    /// names none.
     pub fn new(
         name: impl Into<Arc<str>>,
         workers: usize,
@@ -53,11 +53,10 @@ impl Pool {
     ) -> Arc<Self> {
         let workers = workers.max(1);
         let counters = counters_of(&view, None, workers);
-        let snapshot = Snapshot { view: Arc::new(view), settings: Arc::new(settings), counters };
+        let snapshot = Snapshot { view: Arc::new(view), source, settings: Arc::new(settings), counters };
         Arc::new(Self {
             name: name.into(),
             workers,
-            source,
             snapshot: ArcSwap::from_pointee(snapshot),
             revision: AtomicU64::new(1),
             counters: PoolCounters::new(workers),
@@ -70,9 +69,9 @@ impl Pool {
         &self.name
     }
 
-    /// Its policy.
-    pub fn source(&self) -> Option<&Arc<dyn PolicySource>> {
-        self.source.as_ref()
+    /// Its policy now.
+    pub fn source(&self) -> Option<Arc<dyn PolicySource>> {
+        self.snapshot.load().source.clone()
     }
 
     /// The servers and the plan as they are now.
@@ -87,17 +86,28 @@ impl Pool {
 
     /// Swaps servers and plan. Requests that were sent already end as they began.
     pub fn set_view(&self, view: View) {
-        self.change(|old| Snapshot {
+        self.change(|old| self.with_view(old, view, old.source.clone()));
+    }
+
+    /// Swaps servers, plan and the policy that made it. Workers let go of the old policy's instances.
+    pub fn set_policy(&self, view: View, source: Option<Arc<dyn PolicySource>>) {
+        self.change(|old| self.with_view(old, view, source));
+    }
+
+    fn with_view(&self, old: &Snapshot, view: View, source: Option<Arc<dyn PolicySource>>) -> Snapshot {
+        Snapshot {
             counters: counters_of(&view, Some(old), self.workers),
             view: Arc::new(view),
+            source,
             settings: old.settings.clone(),
-        });
+        }
     }
 
     /// Swaps the settings.
     pub fn set_settings(&self, settings: PoolSettings) {
         self.change(|old| Snapshot {
             view: old.view.clone(),
+            source: old.source.clone(),
             settings: Arc::new(settings),
             counters: old.counters.clone(),
         });

@@ -17,9 +17,9 @@ use crate::stats::ServerCounters;
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// A view and what was made of it, for the requests of one shard. Its count is touched by that shard only.
-#[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) pool: Arc<Pool>,
+    pub(crate) source: Option<Arc<dyn PolicySource>>,
     pub(crate) view: Arc<View>,
     pub(crate) settings: Arc<PoolSettings>,
     pub(crate) counters: Arc<[Arc<ServerCounters>]>,
@@ -40,7 +40,7 @@ pub(crate) struct Ask<'a> {
 }
 
 /// What was decided.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Decision {
     /// The server, as an index into the servers of `held`.
     pub(crate) server: Option<u32>,
@@ -65,6 +65,8 @@ pub(super) struct Slot {
     generation: u64,
     /// When an instance was last asked for.
     asked: Option<Instant>,
+    /// Whether `instance` was given while `generation` stayed the same: it may be of the next one.
+    early: bool,
 }
 
 impl Slot {
@@ -77,6 +79,7 @@ impl Slot {
             instance: None,
             generation: 0,
             asked: None,
+            early: false,
         }
     }
 
@@ -90,6 +93,10 @@ impl Slot {
         let revision = self.held.pool.revision();
         if revision != self.revision {
             let new = held(&self.held.pool);
+            if !same_source(new.source.as_ref(), self.held.source.as_ref()) {
+                self.instance = None;
+                self.asked = None;
+            }
             if !same_plan(&new.view.plan, &self.held.view.plan) {
                 self.chooser.restart();
             }
@@ -98,7 +105,7 @@ impl Slot {
         }
         // Cloned instead of the source: this count is the shard's own, the source's is shared by all.
         let held = self.held.clone();
-        if let Some(source) = held.pool.source() {
+        if let Some(source) = &held.source {
             self.take_instance(&**source, worker, now);
             self.tell_servers(&**source, worker, &held.view);
         }
@@ -107,16 +114,18 @@ impl Slot {
     fn take_instance(&mut self, source: &dyn PolicySource, worker: usize, now: Instant) {
         let generation = source.generation();
         let is_new = generation != self.generation || self.asked.is_none();
-        if is_new {
-            // The old one is of no more use, and it is the last of its version that keeps memory.
-            self.instance = None;
+        let is_due = self.asked.is_none_or(|at| now.saturating_duration_since(at) >= ASK_AGAIN);
+        if !(is_new || self.instance.is_none() && is_due) {
+            return;
         }
-        let is_due = is_new || self.asked.is_none_or(|at| now.saturating_duration_since(at) >= ASK_AGAIN);
-        if self.instance.is_none() && is_due {
-            self.instance = source.instance(worker).map(|policy| Instance { policy, knows: None });
-            self.generation = generation;
-            self.asked = Some(now);
-        }
+        // The old one is of no more use, and it is the last of its version that keeps memory. But a source fills its
+        // hands before it changes its number: one that was given in between is the new one already.
+        let early = self.instance.take().filter(|_| self.early);
+        let given = source.instance(worker).map(|policy| Instance { policy, knows: None });
+        self.early = given.is_some() && !is_new;
+        self.instance = given.or(early);
+        self.generation = generation;
+        self.asked = Some(now);
     }
 
     fn tell_servers(&mut self, source: &dyn PolicySource, worker: usize, view: &View) {
@@ -148,7 +157,7 @@ impl Slot {
         let tried = |index: u32| {
             !ask.tried.is_empty() && servers.get(index as usize).is_some_and(|s| ask.tried.contains(&s.id))
         };
-        let source = held.pool.source();
+        let source = held.source.as_ref();
         // An instance that could not be told of these servers must not be asked about them.
         let epoch = held.view.servers_epoch;
         let instance = self.instance.as_mut().filter(|i| i.knows == Some(epoch));
@@ -176,6 +185,9 @@ impl Slot {
     ) {
         let Some(instance) = &mut self.instance else { return };
         let now = &self.held.view;
+        if !same_source(held.source.as_ref(), self.held.source.as_ref()) {
+            return;
+        }
         if !instance.policy.wants_results() || instance.knows != Some(now.servers_epoch) {
             return;
         }
@@ -188,7 +200,7 @@ impl Slot {
         };
         let Some(index) = index else { return };
         if let Err(failure) = instance.policy.on_result(index, outcome, latency)
-            && let Some(source) = self.held.pool.source().cloned()
+            && let Some(source) = self.held.source.clone()
         {
             self.failed(&*source, worker, "on-result", &failure);
         }
@@ -202,6 +214,15 @@ fn bits(view: &View, tried: &[u32]) -> u64 {
     }
     let first = view.servers.iter().take(64).enumerate();
     first.filter(|(_, s)| tried.contains(&s.id)).fold(0, |bits, (at, _)| bits | 1 << at)
+}
+
+/// Whether it is the very same policy.
+fn same_source(a: Option<&Arc<dyn PolicySource>>, b: Option<&Arc<dyn PolicySource>>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        (None, None) => true,
+        _ => false,
+    }
 }
 
 /// Whether a plan is the very same; equal lists of different origin begin again, which does no harm.
@@ -225,6 +246,7 @@ fn held(pool: &Arc<Pool>) -> Arc<Held> {
     peer.options.idle_timeout = Some(timeouts.idle);
     Arc::new(Held {
         pool: pool.clone(),
+        source: snapshot.source.clone(),
         view: snapshot.view.clone(),
         settings: snapshot.settings.clone(),
         counters: snapshot.counters.clone(),

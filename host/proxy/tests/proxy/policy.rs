@@ -212,3 +212,44 @@ fn an_idle_shard_lets_go_of_the_old_version_when_it_is_nudged() {
     eventually("the old version is dropped", || source.events().last() == Some(&Event::Dropped(2)));
     assert_eq!(site.client().get("/").status, 200);
 }
+
+#[test]
+fn a_pool_that_gets_another_policy_keeps_nothing_of_the_old_one() {
+    let origins = ["a", "b"].map(Origin::saying);
+    let (old, new) = (Source::new(|_| Ok(Choice::Server(0))), Source::new(|_| Ok(Choice::Server(1))));
+    let list = servers(&origins.each_ref().map(|o| (o.address, 1)));
+    let site = site(&old, list.clone());
+    let mut client = site.client();
+    assert_eq!(client.get("/").body, "a");
+    site.pool.set_policy(View::new(2, 1, list.clone(), Plan::PerRequest), Some(new.clone()));
+    assert_eq!(client.get("/").body, "b");
+    assert_eq!(old.events().last(), Some(&Event::Dropped(1)));
+    assert_eq!(new.events()[..2], [Event::Given(1), Event::Update(2)]);
+    site.pool.set_policy(View::new(3, 1, list, Plan::Fallback), None);
+    client.get("/");
+    assert_eq!(new.events().last(), Some(&Event::Dropped(1)));
+    assert_eq!((Arc::strong_count(&old), site.pool.stats().decisions[3]), (1, 1));
+}
+
+#[test]
+fn an_instance_that_was_given_just_before_the_generation_grew_is_kept() {
+    let source = Source::new(|_| Ok(Choice::Server(0)));
+    source.empty.store(true, Ordering::SeqCst);
+    let origin = Origin::saying("a");
+    let site = site(&source, servers(&[(origin.address, 1)]));
+    let mut client = site.client();
+    client.get("/");
+    // The source has filled its hands, and its number is still the old one.
+    source.empty.store(false, Ordering::SeqCst);
+    eventually("the instance is given", || {
+        client.get("/");
+        source.events().contains(&Event::Given(1))
+    });
+    source.empty.store(true, Ordering::SeqCst);
+    source.generation.store(2, Ordering::Relaxed);
+    let picks = || source.events().iter().filter(|e| matches!(e, Event::Pick(..))).count();
+    let before = picks();
+    client.get("/");
+    client.get("/");
+    assert_eq!(picks(), before + 2);
+}

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use weir_core::model::State;
 use weir_core::schedule::{Plan, View};
-use weir_proxy::{Key, Pool, PoolSettings, Service, ServiceTable};
+use weir_proxy::{Key, Options, Pool, PoolSettings, Service, ServiceTable};
 
 use crate::site::{Client, Origin, Plans, Reply, Site, eventually, ok, servers};
 
@@ -222,4 +222,24 @@ fn a_table_sends_a_key_to_its_row() {
             assert_eq!(client.get_with("/", &format!("X-User: {user}\r\n")).body, ["a", "b"][row]);
         }
     }
+}
+
+#[test]
+fn shards_share_a_port_and_each_goes_round_by_itself() {
+    let origins = ["a", "b"].map(Origin::saying);
+    let list = servers(&origins.each_ref().map(|o| (o.address, 1)));
+    let options = Options { workers: 3, pin_cores: true, ..Options::default() };
+    let site = Site::new(list, Plans { options, ..Plans::default() });
+    // The kernel spreads connections by a hash, so of so many every shard has some.
+    for _ in 0..64 {
+        let mut client = site.client();
+        for _ in 0..2 {
+            assert_eq!(client.get("/").status, 200);
+        }
+    }
+    eventually("all answers are counted", || site.pool.stats().decisions[3] == 128);
+    // Two requests on one connection are two steps of one shard, so both servers have the same number.
+    assert_eq!(origins.each_ref().map(|o| o.seen().len()), [64, 64]);
+    assert_eq!(site.shards.stats().accepted, 64);
+    assert!(origins[0].connections() > 1, "one shard had everything");
 }

@@ -190,7 +190,7 @@ pub(crate) struct Plans {
 impl Site {
     pub(crate) fn new(servers: Arc<[Server]>, plans: Plans) -> Self {
         let view = View::new(1, 1, servers, plans.plan.unwrap_or(Plan::Fallback));
-        let pool = Pool::new("pool", 1, plans.settings, plans.source, view);
+        let pool = Pool::new("pool", plans.options.workers, plans.settings, plans.source, view);
         let options = Options { ports: vec![0], ..plans.options };
         let shards = Shards::start(options, ServiceTable::default()).unwrap();
         let port = shards.ports()[0];
