@@ -6,9 +6,9 @@
 //! | module | is |
 //! |---|---|
 //! | [`up`] | the demo: a node before three servers |
-//! | [`test`], [`stage`], [`rules`] | every check and test |
+//! | [`mod@test`], [`stage`], [`rules`] | every check and test |
 //! | [`trials`] | what is promised, tried on the binary |
-//! | [`bench`] | what is measured |
+//! | [`mod@bench`] | what is measured |
 //! | [`node`], [`fleet`], [`server`], [`load`], [`http`] | a node under our eyes, its file, its servers, its clients |
 //! | [`doctor`], [`machine`], [`install`], [`build`], [`command`] | what the machine has and gets |
 
