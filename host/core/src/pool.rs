@@ -140,6 +140,11 @@ impl Members {
         Some(self.publish())
     }
 
+    /// The last view again, as another.
+    pub fn view(&mut self) -> View {
+        self.publish()
+    }
+
     /// The servers of the last view.
     pub fn servers(&self) -> &Arc<[Server]> {
         &self.servers

@@ -5,9 +5,10 @@
 //! for a plan, which may take up to its deadline of 50 ms. Each pool has a thread of its own for that, so a slow
 //! policy delays nobody's health but its own pool's plan.
 
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Weak, mpsc};
 use std::thread::{Builder, JoinHandle};
 
+use tokio::sync::oneshot;
 use weir_core::pool::{Member, Members, Standing};
 use weir_core::schedule::{Plan, PolicySource, View};
 
@@ -17,27 +18,48 @@ pub(crate) enum News {
     Members(Vec<Member>),
     /// How one server stands now.
     Standing(Arc<str>, Standing),
+    /// Where plans come from now; `None` is the native round robin.
+    Policy(Option<Arc<dyn PolicySource>>),
     /// The policy has another version or configuration: its plan may differ.
     Replan,
     /// Whoever waits for everything before this has been published.
-    Flush(mpsc::Sender<()>),
+    Flush(oneshot::Sender<()>),
 }
 
-/// A handle to a pool's keeper. When the last one is gone, the thread ends.
+/// A handle to a pool's keeper. When the last one is gone, the thread ends and lets go of the policy.
 #[derive(Clone)]
 pub(crate) struct Keeper {
-    news: mpsc::Sender<News>,
+    news: Arc<mpsc::Sender<News>>,
 }
 
-/// The other end: a keeper that has not begun. News wait in it, so that whoever brings them can be made before
-/// the pool that they are about.
-pub(crate) struct Inbox(mpsc::Receiver<News>);
+/// A handle that keeps nothing alive: for the policy, which the keeper itself holds.
+pub(crate) struct WeakKeeper(Weak<mpsc::Sender<News>>);
+
+impl WeakKeeper {
+    /// Tells the keeper, if it is there.
+    pub(crate) fn tell(&self, news: News) {
+        if let Some(sender) = self.0.upgrade() {
+            let _ = sender.send(news);
+        }
+    }
+}
 
 impl Keeper {
-    /// A handle and its inbox.
-    pub(crate) fn new() -> (Self, Inbox) {
+    /// Starts a keeper, on a thread of its own. Views go out through `publish`, each with the policy whose plan it has.
+    pub(crate) fn start(
+        pool: &str,
+        workers: usize,
+        publish: impl FnMut(View, Option<&Arc<dyn PolicySource>>) + Send + 'static,
+    ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (news, inbox) = mpsc::channel();
-        (Self { news }, Inbox(inbox))
+        let keep = move || keep(&inbox, Members::new(workers), publish);
+        let thread = Builder::new().name(format!("pool {pool}")).spawn(keep)?;
+        Ok((Self { news: Arc::new(news) }, thread))
+    }
+
+    /// A handle that does not keep the keeper alive.
+    pub(crate) fn downgrade(&self) -> WeakKeeper {
+        WeakKeeper(Arc::downgrade(&self.news))
     }
 
     /// Tells the keeper. Never blocks.
@@ -47,53 +69,46 @@ impl Keeper {
     }
 
     /// Waits until everything told before has been published.
-    pub(crate) fn flush(&self) {
-        let (done, wait) = mpsc::channel();
+    pub(crate) async fn flush(&self) {
+        let (done, wait) = oneshot::channel();
         self.tell(News::Flush(done));
-        let _ = wait.recv();
-    }
-}
-
-impl Inbox {
-    /// Starts keeping, on a thread of its own. Plans come from `policy`, `None` is the native round robin; views go out
-    /// through `publish`.
-    pub(crate) fn start(
-        self,
-        pool: &str,
-        workers: usize,
-        policy: Option<Arc<dyn PolicySource>>,
-        publish: impl FnMut(View) + Send + 'static,
-    ) -> std::io::Result<JoinHandle<()>> {
-        let keep = move || keep(&self.0, Members::new(workers), policy.as_deref(), publish);
-        Builder::new().name(format!("pool {pool}")).spawn(keep)
+        let _ = wait.await;
     }
 }
 
 fn keep(
     inbox: &mpsc::Receiver<News>,
     mut members: Members,
-    policy: Option<&dyn PolicySource>,
-    mut publish: impl FnMut(View),
+    mut publish: impl FnMut(View, Option<&Arc<dyn PolicySource>>),
 ) {
+    let mut policy: Option<Arc<dyn PolicySource>> = None;
     while let Ok(first) = inbox.recv() {
-        let mut replan = false;
+        let (mut replan, mut is_other) = (false, false);
         let mut waiting = Vec::new();
         for news in std::iter::once(first).chain(inbox.try_iter()) {
             match news {
                 News::Members(list) => members.set_members(list),
                 News::Standing(name, standing) => members.set_standing(&name, standing),
+                News::Policy(other) => {
+                    policy = other;
+                    is_other = true;
+                }
                 News::Replan => replan = true,
                 News::Flush(done) => waiting.push(done),
             }
         }
-        if let Some(view) = members.changed() {
-            publish(view);
+        if is_other {
+            // What the old policy planned is not the new one's to carry out.
+            members.planned(Plan::Fallback);
+        }
+        if let Some(view) = members.changed().or_else(|| is_other.then(|| members.view())) {
+            publish(view, policy.as_ref());
             replan = true;
         }
         if replan {
-            let plan = policy.map_or(Plan::Fallback, |p| p.plan(members.servers()));
+            let plan = policy.as_ref().map_or(Plan::Fallback, |p| p.plan(members.servers()));
             if let Some(view) = members.planned(plan) {
-                publish(view);
+                publish(view, policy.as_ref());
             }
         }
         for done in waiting {
@@ -135,6 +150,11 @@ mod tests {
         fn seen(&self, _: usize, _: Request) {}
     }
 
+    fn flush(keeper: &Keeper) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(keeper.flush());
+    }
+
     fn member(name: &str) -> Member {
         Member { name: name.into(), address: ([127, 0, 0, 1], 80).into(), labels: Arc::new([]) }
     }
@@ -144,25 +164,31 @@ mod tests {
         let views = Views::default();
         let seen = Arc::clone(&views);
         let policy = Arc::new(Last { views: Arc::clone(&views), published: Mutex::default() });
-        let (keeper, inbox) = Keeper::new();
-        let source = Arc::clone(&policy) as Arc<dyn PolicySource>;
-        let thread = inbox.start("p", 1, Some(source), move |v| seen.lock().unwrap().push(v)).unwrap();
+        let (keeper, thread) = Keeper::start("p", 1, move |v, _| seen.lock().unwrap().push(v)).unwrap();
+        keeper.tell(News::Policy(Some(Arc::clone(&policy) as _)));
         keeper.tell(News::Members(vec![member("a"), member("b")]));
         for name in ["a", "b"] {
             let standing = Standing { state: State::Up, weight: 1, max_in_flight: None };
             keeper.tell(News::Standing(name.into(), standing));
         }
-        keeper.flush();
+        flush(&keeper);
         views.lock().unwrap().clear();
 
         keeper.tell(News::Standing("b".into(), Standing::UNKNOWN));
-        keeper.flush();
+        flush(&keeper);
         let after: Vec<_> = views.lock().unwrap().iter().map(|v| (v.usable(), v.plan.clone())).collect();
         // Published once: the policy's plan is the one in force already.
         assert_eq!(after, [(1, Plan::table(vec![1], 2).unwrap())]);
         assert_eq!(policy.published.lock().unwrap().last(), Some(&Some(1)));
 
+        keeper.tell(News::Policy(None));
+        flush(&keeper);
+        assert_eq!(views.lock().unwrap().last().unwrap().plan, Plan::Fallback);
+        assert_eq!(Arc::strong_count(&policy), 1);
+
+        let weak = keeper.downgrade();
         drop(keeper);
         thread.join().unwrap();
+        weak.tell(News::Replan); // late, and nobody's any more
     }
 }

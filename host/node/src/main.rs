@@ -136,16 +136,9 @@ fn check_plugin(file: &Path, config: &str, json: bool) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let compiler = match run::compiler() {
-        Ok(compiler) => compiler,
-        Err(error) => {
-            eprintln!("weir: {error:#}");
-            return ExitCode::FAILURE;
-        }
-    };
     // Beside the file, as `weir run` finds them; most plugins have none.
     let golden = fs::read_to_string(file.with_extension("golden.json")).ok();
-    let report = weir_wasm::inspect(&bytes, config, golden.as_deref(), compiler);
+    let report = weir_wasm::inspect(&bytes, config, golden.as_deref(), run::compiler());
     let shown = match json {
         true => serde_json::to_string_pretty(&report).unwrap_or_default() + "\n",
         false => report::inspected(&file.display().to_string(), &report),

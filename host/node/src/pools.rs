@@ -12,13 +12,13 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::Context;
 use tokio::sync::Notify;
-use weir_core::config;
+use weir_core::config::{self, Fleet};
 use weir_core::health::{CheckHealth, OperatorCommand, Status};
 use weir_core::model::State;
 use weir_core::schedule::{Plan, PolicySource, View};
-use weir_probe::{Clock, Watch};
-use weir_proxy::Pool;
-use weir_wasm::{HostedScheduler, Runtime};
+use weir_probe::{Clock, Watch, Watched};
+use weir_proxy::{Pool, PoolSettings};
+use weir_wasm::{HostedScheduler, InstanceSpec, Runtime};
 
 use crate::keeper::{Keeper, News};
 use crate::operator::OperatorStates;
@@ -40,56 +40,86 @@ pub(crate) struct Ground {
     pub(crate) changed: Arc<Notify>,
 }
 
-/// A running pool. Dropping it ends its checks; its keeper and plugin end when the proxy has let go of it too.
+impl Ground {
+    /// Wakes idle workers, once there are any.
+    fn nudge(&self) -> impl Fn() + Send + Sync + 'static {
+        let nudge = Arc::clone(&self.nudge);
+        move || {
+            if let Some(nudge) = nudge.get() {
+                nudge();
+            }
+        }
+    }
+}
+
+/// A running pool. Dropping it ends its checks at once, and its keeper and plugin when the proxy has let go of it too.
 pub(crate) struct RunningPool {
     config: config::Pool,
-    plugin: Option<config::Plugin>,
     proxy: Arc<Pool>,
     keeper: Keeper,
     watch: Watch,
-    hosted: Option<Arc<HostedScheduler>>,
+    policy: Option<Scheduler>,
+}
+
+/// The plugin that a pool names.
+struct Scheduler {
+    name: config::Name,
+    spec: InstanceSpec,
+    hosted: Arc<HostedScheduler>,
+}
+
+/// What a pool's part of a fleet file comes to. Made before anything is changed, so that a file which cannot be applied
+/// changes nothing.
+pub(crate) struct Prepared<'a> {
+    name: &'a config::Name,
+    pool: &'a config::Pool,
+    settings: PoolSettings,
+    watched: Vec<Watched>,
+    scheduler: Option<(config::Name, InstanceSpec)>,
+}
+
+impl<'a> Prepared<'a> {
+    /// Everything that can be wrong with it is wrong here.
+    pub(crate) fn new(
+        name: &'a config::Name,
+        pool: &'a config::Pool,
+        fleet: &Fleet,
+        operators: &OperatorStates,
+    ) -> anyhow::Result<Self> {
+        let in_pool = || format!("pools.{name}");
+        let plugin = |scheduler: &config::Name| {
+            let plugin = fleet.plugins.get(scheduler)?;
+            Some((scheduler.clone(), settings::plugin(plugin)))
+        };
+        Ok(Self {
+            name,
+            pool,
+            settings: settings::pool(pool).with_context(in_pool)?,
+            watched: settings::watched(pool, |server| operators.get(name.as_str(), server))
+                .with_context(in_pool)?,
+            scheduler: pool.scheduler.as_ref().and_then(plugin),
+        })
+    }
+
+    /// The pool's name.
+    pub(crate) fn name(&self) -> &config::Name {
+        self.name
+    }
 }
 
 impl RunningPool {
     /// Starts watching the servers of a pool. Its first view has no server that takes requests.
-    pub(crate) fn start(
-        ground: &Ground,
-        name: &config::Name,
-        pool: &config::Pool,
-        fleet: &config::Fleet,
-        operators: &OperatorStates,
-    ) -> anyhow::Result<Self> {
-        let nudge = || {
-            let nudge = Arc::clone(&ground.nudge);
-            move || {
-                if let Some(nudge) = nudge.get() {
-                    nudge();
-                }
-            }
-        };
-        let (keeper, inbox) = Keeper::new();
-        let plugin = plugin_of(pool, fleet);
-        let hosted = match (&pool.scheduler, &plugin) {
-            (Some(scheduler), Some(plugin)) => {
-                let (replan, nudge) = (keeper.clone(), nudge());
-                let instance = settings::instance_name(scheduler.as_str(), name.as_str());
-                let on_change = move || {
-                    replan.tell(News::Replan);
-                    nudge();
-                };
-                Some(ground.plugins.scheduler(&instance, settings::plugin(plugin), on_change)?)
-            }
-            _ => None,
-        };
-        let source = hosted.clone().map(|h| h as Arc<dyn PolicySource>);
+    pub(crate) fn start(ground: &Ground, prepared: Prepared<'_>) -> anyhow::Result<Self> {
+        let name = prepared.name;
         let empty = View::new(0, 0, Arc::new([]), Plan::Fallback);
-        let proxy = Pool::new(name.shared(), ground.workers, settings::pool(pool)?, source.clone(), empty);
-        let (target, nudge) = (Arc::clone(&proxy), nudge());
-        let publish = move |view| {
-            target.set_view(view);
+        let proxy = Pool::new(name.shared(), ground.workers, prepared.settings.clone(), None, empty);
+        let (target, nudge) = (Arc::clone(&proxy), ground.nudge());
+        let publish = move |view, policy: Option<&Arc<dyn PolicySource>>| {
+            target.set_policy(view, policy.cloned());
             nudge();
         };
-        inbox.start(name.as_str(), ground.workers, source, publish).context("cannot start a thread")?;
+        let (keeper, _) =
+            Keeper::start(name.as_str(), ground.workers, publish).context("cannot start a thread")?;
 
         let (standing, changed) = (keeper.clone(), Arc::clone(&ground.changed));
         let pool_name = name.shared();
@@ -100,37 +130,58 @@ impl RunningPool {
             standing.tell(News::Standing(Arc::clone(server), status.standing()));
             changed.notify_one();
         });
-        let mut running = Self { config: pool.clone(), plugin, proxy, keeper, watch, hosted };
-        running.apply(name, pool, fleet, operators)?;
+        let mut running = Self { config: prepared.pool.clone(), proxy, keeper, watch, policy: None };
+        running.apply(ground, prepared)?;
         Ok(running)
     }
 
-    /// Whether this pool can become that one without being made anew: its policy is of the same name, if any.
-    pub(crate) fn can_become(&self, pool: &config::Pool) -> bool {
-        self.config.scheduler == pool.scheduler
+    /// Applies what the fleet file says now. Servers that stay keep everything that is known of them.
+    ///
+    /// # Errors
+    /// Where a thread for another plugin cannot be had; the pool then goes on with what it had.
+    pub(crate) fn apply(&mut self, ground: &Ground, prepared: Prepared<'_>) -> anyhow::Result<()> {
+        self.apply_policy(ground, prepared.name, prepared.scheduler)?;
+        self.proxy.set_settings(prepared.settings);
+        // Members first: news of a server that is not a member yet would be lost.
+        self.keeper.tell(News::Members(settings::members(prepared.pool)));
+        self.watch.set(prepared.watched);
+        self.config = prepared.pool.clone();
+        Ok(())
     }
 
-    /// Applies what the fleet file says now. Servers that stay keep everything that is known of them.
-    pub(crate) fn apply(
+    fn apply_policy(
         &mut self,
-        name: &config::Name,
-        pool: &config::Pool,
-        fleet: &config::Fleet,
-        operators: &OperatorStates,
+        ground: &Ground,
+        pool: &config::Name,
+        wanted: Option<(config::Name, InstanceSpec)>,
     ) -> anyhow::Result<()> {
-        let watched = settings::watched(pool, |server| operators.get(name.as_str(), server))?;
-        self.proxy.set_settings(settings::pool(pool)?);
-        // Members first: news of a server that is not a member yet would be lost.
-        self.keeper.tell(News::Members(settings::members(pool)));
-        self.watch.set(watched);
-        let plugin = plugin_of(pool, fleet);
-        if self.plugin != plugin
-            && let (Some(hosted), Some(plugin)) = (&self.hosted, &plugin)
-        {
-            hosted.reconfigure(settings::plugin(plugin));
+        match (&mut self.policy, wanted) {
+            (None, None) => {}
+            (Some(policy), Some((name, spec))) if policy.name == name => {
+                if policy.spec != spec {
+                    policy.hosted.reconfigure(spec.clone());
+                    policy.spec = spec;
+                }
+            }
+            (_, None) => {
+                self.policy = None;
+                self.keeper.tell(News::Policy(None));
+            }
+            (_, Some((name, spec))) => {
+                // The keeper holds the plugin, so the plugin must not hold the keeper.
+                let (replan, nudge) = (self.keeper.downgrade(), ground.nudge());
+                let changed = Arc::clone(&ground.changed);
+                let on_change = move || {
+                    replan.tell(News::Replan);
+                    nudge();
+                    changed.notify_one();
+                };
+                let instance = settings::instance_name(name.as_str(), pool.as_str());
+                let hosted = ground.plugins.scheduler(&instance, spec.clone(), on_change)?;
+                self.keeper.tell(News::Policy(Some(Arc::clone(&hosted) as _)));
+                self.policy = Some(Scheduler { name, spec, hosted });
+            }
         }
-        self.plugin = plugin;
-        self.config = pool.clone();
         Ok(())
     }
 
@@ -146,7 +197,7 @@ impl RunningPool {
 
     /// Its plugin, if it has one.
     pub(crate) fn hosted(&self) -> Option<&Arc<HostedScheduler>> {
-        self.hosted.as_ref()
+        self.policy.as_ref().map(|p| &p.hosted)
     }
 
     /// An operator's command about one of its servers.
@@ -164,9 +215,9 @@ impl RunningPool {
         self.standings().await.iter().all(|(_, s)| s.bits.check != Some(CheckHealth::Unknown))
     }
 
-    /// Waits until all that is known by now is what the workers see. Blocks for as long as the policy takes to plan.
-    pub(crate) fn flush(&self) {
-        self.keeper.flush();
+    /// Waits until all that is known by now is what the workers see.
+    pub(crate) async fn flush(&self) {
+        self.keeper.flush().await;
     }
 }
 
@@ -181,8 +232,4 @@ fn log_status(pool: &str, server: &str, before: Option<State>, status: &Status) 
     } else {
         tracing::info!(pool, server, state, weight, %reason, "server");
     }
-}
-
-fn plugin_of(pool: &config::Pool, fleet: &config::Fleet) -> Option<config::Plugin> {
-    pool.scheduler.as_ref().and_then(|name| fleet.plugins.get(name)).cloned()
 }

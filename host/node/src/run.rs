@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use weir_core::config::{self, Access, Fleet, Role};
@@ -38,6 +38,9 @@ mod observe;
 
 /// How long the start waits for the first round of checks and for plugins before it says that it is ready.
 const FIRST_ROUND: Duration = Duration::from_secs(10);
+
+/// How often a start that is not settled yet is looked at.
+const SETTLING: Duration = Duration::from_millis(50);
 
 /// How long `weir reload` waits for the plugin directory to be read.
 const RESCAN: Duration = Duration::from_secs(20);
@@ -85,6 +88,10 @@ fn host_name() -> String {
 struct Node {
     name: String,
     file: FleetFile,
+    /// What the process was started with: ports, workers and paths are still these.
+    started_with: Arc<Fleet>,
+    /// The services that clients can connect to now.
+    offered: BTreeMap<config::Name, config::Service>,
     ground: Ground,
     level: LogLevel,
     operators: OperatorStates,
@@ -99,7 +106,25 @@ struct Node {
     draining: bool,
 }
 
+/// What the node is told by signals. Listened to from the start: until then SIGHUP would end the process.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
 async fn serve(file: FleetFile, name: String, level: LogLevel) -> anyhow::Result<()> {
+    let signals = Signals::listen().context("cannot listen to signals")?;
     let fleet = Arc::clone(&file.fleet);
     let this = fleet.node(&name)?.clone();
     let (run_dir, state_dir) = (&*fleet.paths.run, &*fleet.paths.state);
@@ -122,9 +147,8 @@ async fn serve(file: FleetFile, name: String, level: LogLevel) -> anyhow::Result
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         n => n.into(),
     };
-    let compiler = compiler()?;
     let plugins =
-        RuntimeOptions::new(state_dir.to_owned(), fleet.paths.plugins.to_path_buf(), workers, compiler);
+        RuntimeOptions::new(state_dir.to_owned(), fleet.paths.plugins.to_path_buf(), workers, compiler());
     let ground = Ground {
         node: name.clone(),
         workers,
@@ -146,6 +170,8 @@ async fn serve(file: FleetFile, name: String, level: LogLevel) -> anyhow::Result
         reload_error: None,
         restart_needed: Vec::new(),
         draining: false,
+        started_with: Arc::clone(&fleet),
+        offered: BTreeMap::new(),
         ground,
         file,
     };
@@ -156,10 +182,7 @@ async fn serve(file: FleetFile, name: String, level: LogLevel) -> anyhow::Result
     if let Some(readers) = readers {
         tokio::spawn(admin::serve_readers(readers, to_node));
     }
-    node.settle().await;
-    tracing::info!(node = %node.name, fleet = %node.file.path.display(), sha256 = %node.file.sha256, "ready");
-    let _ = sd_notify::notify(&[NotifyState::Ready]);
-    node.obey(commands).await
+    node.obey(signals, commands).await
 }
 
 async fn bind(address: std::net::SocketAddr, field: &str) -> anyhow::Result<TcpListener> {
@@ -167,9 +190,9 @@ async fn bind(address: std::net::SocketAddr, field: &str) -> anyhow::Result<TcpL
 }
 
 /// Plugins are compiled by this same binary, in a process of its own.
-pub(crate) fn compiler() -> anyhow::Result<Compiler> {
-    let exe = std::env::current_exe().context("cannot find this binary")?;
-    Ok(Compiler::Child { exe, args: vec!["compile-plugin".to_owned()] })
+pub(crate) fn compiler() -> Compiler {
+    // The binary that runs, also after another one was installed over it: the two must agree on what machine code is.
+    Compiler::Child { exe: "/proc/self/exe".into(), args: vec!["compile-plugin".to_owned()] }
 }
 
 /// Makes a directory for this node where there is none. One that is there keeps its mode: packaging may know better.
@@ -193,7 +216,8 @@ fn access_log(access: &Access) -> anyhow::Result<Option<AccessLog>> {
 impl Node {
     /// Starts the pools, then the proxy in front of them.
     async fn start_proxy(&mut self, fleet: &Fleet, workers: usize, file: AgentFile) -> anyhow::Result<()> {
-        self.apply_pools(fleet)?;
+        self.apply_pools(fleet).await?;
+        self.apply_services(fleet);
         self.access_log = access_log(&fleet.log.access)?;
         let ports: std::collections::BTreeSet<u16> = fleet.services.values().map(|s| s.port).collect();
         let options = Options {
@@ -202,7 +226,7 @@ impl Node {
             access_log: self.access_log.clone(),
             ..Options::default()
         };
-        let shards = Arc::new(Shards::start(options, self.service_table(fleet)?)?);
+        let shards = Arc::new(Shards::start(options, self.service_table()?)?);
         let nudged = Arc::downgrade(&shards);
         let nudge = move || {
             if let Some(shards) = nudged.upgrade() {
@@ -221,50 +245,54 @@ impl Node {
         Ok(())
     }
 
-    /// Waits for the first round of checks and the first version of each plugin, so that "ready" means that requests are
-    /// answered, by the policies that were asked for. A server or a plugin that hangs delays it, and no more.
-    async fn settle(&self) {
-        let end = Instant::now() + FIRST_ROUND;
-        let changed = &self.ground.changed;
-        loop {
-            let mut settled = true;
-            for pool in self.pools.values() {
-                settled &= pool.is_settled().await;
-            }
-            settled &= self.ground.plugins.status().iter().all(|p| !matches!(p.state, "loading" | "canary"));
-            if settled {
-                break;
-            }
-            tokio::select! {
-                () = changed.notified() => {}
-                () = tokio::time::sleep_until(end) => {
-                    tracing::warn!("ready without waiting any longer for the first round of checks and plugins");
-                    break;
-                }
-            }
-        }
+    /// Whether the first round of checks and the first version of each plugin are through, so that "ready" means that
+    /// requests are answered, by the policies that were asked for.
+    async fn is_settled(&self) -> bool {
         for pool in self.pools.values() {
-            pool.flush();
+            if !pool.is_settled().await {
+                return false;
+            }
         }
+        self.ground.plugins.status().iter().all(|p| !matches!(p.state, "loading" | "canary"))
+    }
+
+    /// Says that the node is ready.
+    async fn ready(&self) {
+        for pool in self.pools.values() {
+            pool.flush().await;
+        }
+        tracing::info!(node = %self.name, fleet = %self.file.path.display(), sha256 = %self.file.sha256, "ready");
+        let _ = sd_notify::notify(&[NotifyState::Ready]);
     }
 
     /// The loop: commands and signals, one at a time, until the node is told to stop and has drained.
-    async fn obey(mut self, mut commands: mpsc::Receiver<Command>) -> anyhow::Result<()> {
-        let mut hangup = signal(SignalKind::hangup())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+    async fn obey(
+        mut self,
+        mut signals: Signals,
+        mut commands: mpsc::Receiver<Command>,
+    ) -> anyhow::Result<()> {
         let (drained, mut all_drained) = mpsc::channel(1);
+        // A server or a plugin that hangs delays "ready", and no more.
+        let first_round_ends = Instant::now() + FIRST_ROUND;
+        let mut is_ready = false;
         loop {
+            if !is_ready && (self.is_settled().await || Instant::now() >= first_round_ends) {
+                is_ready = true;
+                self.ready().await;
+            }
+            let changed = Arc::clone(&self.ground.changed);
             tokio::select! {
                 Some(command) = commands.recv() => self.command(command).await,
-                _ = hangup.recv() => {
+                // A refused plugin changes nothing that anybody is told of, so it is looked for.
+                _ = tokio::time::timeout(SETTLING, changed.notified()), if !is_ready => {}
+                _ = signals.hangup.recv() => {
                     if let Some(log) = &self.access_log {
                         log.reopen();
                     }
                     let _ = self.reload().await;
                 }
-                _ = terminate.recv() => if self.stop(drained.clone()) { break },
-                _ = interrupt.recv() => if self.stop(drained.clone()) { break },
+                _ = signals.terminate.recv() => if self.stop(drained.clone()) { break },
+                _ = signals.interrupt.recv() => if self.stop(drained.clone()) { break },
                 Some(()) = all_drained.recv() => break,
             }
         }
@@ -333,7 +361,7 @@ impl Node {
             OperatorCommand::Weight(weight) => said.weight = weight,
         }
         // Answered when the workers see it, not before.
-        running.flush();
+        running.flush().await;
         self.operators.set(pool, server, said)?;
         let (state, weight) = (status.state.as_str(), status.weight);
         let reason = if status.reason.is_empty() { String::new() } else { format!(" ({})", status.reason) };

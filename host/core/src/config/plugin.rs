@@ -9,8 +9,9 @@ use super::value::{PluginFile, Sha256, Size};
 /// The longest configuration text of a plugin, bytes.
 pub const MAX_PLUGIN_CONFIG: usize = 64 * 1024;
 
-/// The least and most memory of a plugin: two pages of 64 KiB are what a guest with a stack needs to start.
-pub const PLUGIN_MEMORY_RANGE: (Size, Size) = (Size::from_kib(128), Size::from_mib(1024));
+/// The least and most memory of a plugin: two pages of 64 KiB are what a guest with a stack needs to start, and the
+/// slots of the instances end at 128 MiB, what a JavaScript engine inside a component wants.
+pub const PLUGIN_MEMORY_RANGE: (Size, Size) = (Size::from_kib(128), Size::from_mib(128));
 
 /// An instance of a plugin: a file and a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -11,7 +11,7 @@ use super::value::{Name, Period};
 use crate::health::{AgentTiming, HealthSpec};
 
 /// The most further attempts of a request: each costs the client up to a connect timeout.
-pub const MAX_RETRIES: u8 = 10;
+pub const MAX_RETRIES: u8 = 8;
 
 /// A group of servers among which requests are scheduled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -1,34 +1,36 @@
 //! From one fleet file to the next, while requests are served.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use sd_notify::NotifyState;
-use weir_core::config::{self, Fleet};
+use weir_core::config::{self, Fleet, Name};
 use weir_proxy::{Service, ServiceTable};
 
 use super::{Node, RESCAN};
 use crate::fleet::FleetFile;
-use crate::pools::RunningPool;
+use crate::pools::{Prepared, RunningPool};
 use crate::settings;
+
+/// How long services wait for the first round of checks of a pool that is new, before they are switched to it.
+const NEW_POOL: Duration = Duration::from_secs(5);
 
 impl Node {
     /// Reads the fleet file and the plugin directory and applies what they say. The answer is for a person; an error means
     /// that nothing has changed.
     pub(super) async fn reload(&mut self) -> Result<String, String> {
         // What systemd wants to know of a `notify-reload` service; elsewhere nobody listens.
-        let _ = sd_notify::notify(&[
-            NotifyState::Reloading,
-            NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Ready),
-        ]);
+        let mut reloading = vec![NotifyState::Reloading];
+        reloading.extend(NotifyState::monotonic_usec_now());
+        let _ = sd_notify::notify(&reloading);
         let outcome = self.read_and_apply().await;
         match &outcome {
             Ok(done) => {
                 tracing::info!(fleet = %self.file.path.display(), sha256 = %self.file.sha256, "{done}")
             }
             Err(error) => {
-                tracing::error!(fleet = %self.file.path.display(), "not reloaded, nothing has changed: {error}")
+                tracing::error!(fleet = %self.file.path.display(), "not reloaded, nothing has changed: {error}");
             }
         }
         self.reload_error = outcome.as_ref().err().cloned();
@@ -37,66 +39,94 @@ impl Node {
     }
 
     async fn read_and_apply(&mut self) -> Result<String, String> {
-        let file = FleetFile::read(&self.file.path).map_err(|e| e.to_string().trim_end().to_owned())?;
+        let path = self.file.path.clone();
+        let read =
+            tokio::task::spawn_blocking(move || FleetFile::read(&path)).await.map_err(|e| e.to_string())?;
+        let file = read.map_err(|e| e.to_string().trim_end().to_owned())?;
         file.fleet.node(&self.name).map_err(|e| e.to_string())?;
         let fleet = Arc::clone(&file.fleet);
         let changes = config::changes(&self.file.fleet, &fleet, &self.name);
         if self.shards.is_some() {
-            self.apply_pools(&fleet).map_err(|e| format!("{e:#}"))?;
-            let table = self.service_table(&fleet).map_err(|e| format!("{e:#}"))?;
-            if let Some(shards) = &self.shards {
-                shards.set_services(table);
-            }
-            let wanted = wanted_pools(&fleet);
-            self.pools.retain(|name, _| wanted.contains(name));
+            self.apply_pools(&fleet).await.map_err(|e| format!("{e:#}"))?;
+            self.apply_services(&fleet);
         }
         self.level.set(fleet.log.level);
+        // Against the file of the start: what is changed and changed back needs no restart.
+        self.restart_needed = config::changes(&self.started_with, &fleet, &self.name).restart_needed;
         self.file = file;
         self.loaded = SystemTime::now();
         let plugins = Arc::clone(&self.ground.plugins);
-        let read = tokio::task::spawn_blocking(move || plugins.rescan(RESCAN)).await.unwrap_or(false);
+        let scanned = tokio::task::spawn_blocking(move || plugins.rescan(RESCAN)).await.unwrap_or(false);
         for pool in self.pools.values() {
-            pool.flush();
-        }
-        for change in &changes.restart_needed {
-            if !self.restart_needed.contains(change) {
-                self.restart_needed.push(change.clone());
-            }
+            pool.flush().await;
         }
         let mut done = if changes.live.is_empty() {
             "reloaded; nothing in the fleet file changes what this node does".to_owned()
         } else {
             format!("reloaded:\n  {}", changes.live.join("\n  "))
         };
-        for change in &changes.restart_needed {
+        for change in &self.restart_needed {
             done.push_str("\n  takes effect after a restart: ");
             done.push_str(change);
         }
-        if !read {
+        if !scanned {
             done.push_str("\n  the plugin directory is still being read");
         }
         Ok(done)
     }
 
-    /// Starts pools that are new, changes those that can be, makes anew those that cannot. Pools that are not wanted any more stay
-    /// until nothing refers to them.
-    pub(super) fn apply_pools(&mut self, fleet: &Fleet) -> anyhow::Result<()> {
-        for name in wanted_pools(fleet) {
-            let Some(pool) = fleet.pools.get(&name) else { continue };
-            match self.pools.get_mut(&name).filter(|running| running.can_become(pool)) {
-                Some(running) => running.apply(&name, pool, fleet, &self.operators)?,
+    /// Changes the pools that run and starts those that are new; waits until the new ones know their servers, so that
+    /// services can be switched to them. Pools that are not wanted any more stay until the services have left them.
+    pub(super) async fn apply_pools(&mut self, fleet: &Fleet) -> anyhow::Result<()> {
+        let wanted = wanted_pools(fleet);
+        let pools = fleet.pools.iter().filter(|(name, _)| wanted.contains(*name));
+        let prepared: Vec<_> = pools
+            .map(|(name, pool)| Prepared::new(name, pool, fleet, &self.operators))
+            .collect::<anyhow::Result<_>>()?;
+        let mut started = Vec::new();
+        for prepared in prepared {
+            match self.pools.get_mut(prepared.name()) {
+                Some(running) => running.apply(&self.ground, prepared)?,
                 None => {
-                    let running = RunningPool::start(&self.ground, &name, pool, fleet, &self.operators)?;
-                    self.pools.insert(name, running);
+                    let name = prepared.name().clone();
+                    started.push(name.clone());
+                    self.pools.insert(name, RunningPool::start(&self.ground, prepared)?);
                 }
+            }
+        }
+        if self.shards.is_some() {
+            let end = tokio::time::Instant::now() + NEW_POOL;
+            for pool in started.iter().filter_map(|name| self.pools.get(name)) {
+                while !pool.is_settled().await && tokio::time::Instant::now() < end {
+                    let _ = tokio::time::timeout_at(end, self.ground.changed.notified()).await;
+                }
+                pool.flush().await;
             }
         }
         Ok(())
     }
 
-    /// What clients may connect to, as far as the ports of this process go.
-    pub(super) fn service_table(&self, fleet: &Fleet) -> anyhow::Result<ServiceTable> {
-        let services = fleet.services.iter().filter_map(|(name, service)| {
+    /// Switches the services, as far as the ports of this process go, then lets go of pools that none uses.
+    pub(super) fn apply_services(&mut self, fleet: &Fleet) {
+        let ports: BTreeSet<u16> = match &self.shards {
+            Some(shards) => shards.ports().iter().copied().collect(),
+            None => fleet.services.values().map(|s| s.port).collect(),
+        };
+        self.offered = offered(&self.offered, &fleet.services, |port| ports.contains(&port));
+        match (&self.shards, self.service_table()) {
+            (Some(shards), Ok(table)) => shards.set_services(table),
+            (None, _) => {}
+            // The rules of the fleet file do not let it come to this.
+            (Some(_), Err(error)) => tracing::error!(%error, "the services stay as they were"),
+        }
+        let mut wanted = wanted_pools(fleet);
+        wanted.extend(self.offered.values().map(|s| s.pool.clone()));
+        self.pools.retain(|name, _| wanted.contains(name));
+    }
+
+    /// What clients may connect to.
+    pub(super) fn service_table(&self) -> anyhow::Result<ServiceTable> {
+        let services = self.offered.iter().filter_map(|(name, service)| {
             let pool = self.pools.get(&service.pool)?;
             let mut offered =
                 Service::new(name.shared(), settings::addresses(service), Arc::clone(pool.proxy()));
@@ -109,6 +139,72 @@ impl Node {
 }
 
 /// Pools that a service uses. The others are nobody's, and checking their servers would be for nothing.
-fn wanted_pools(fleet: &Fleet) -> BTreeSet<config::Name> {
+fn wanted_pools(fleet: &Fleet) -> BTreeSet<Name> {
     fleet.services.values().map(|s| s.pool.clone()).collect()
+}
+
+/// What can be offered of the services that are wanted: all those on open ports. A service that wants to move to a port that is not
+/// open stays where it is until a restart, unless another one has taken its place.
+fn offered(
+    before: &BTreeMap<Name, config::Service>,
+    wanted: &BTreeMap<Name, config::Service>,
+    is_open: impl Fn(u16) -> bool,
+) -> BTreeMap<Name, config::Service> {
+    let (mut offered, waiting): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        wanted.iter().map(|(n, s)| (n.clone(), s.clone())).partition(|(_, s)| is_open(s.port));
+    for (name, service) in waiting {
+        let Some(old) = before.get(&name) else { continue };
+        let stays = config::Service { port: old.port, addresses: old.addresses.clone(), ..service };
+        if !offered.values().any(|other| collide(other, &stays)) {
+            offered.insert(name, stays);
+        }
+    }
+    offered
+}
+
+fn collide(a: &config::Service, b: &config::Service) -> bool {
+    let both_any = a.addresses.is_empty() && b.addresses.is_empty();
+    a.port == b.port && (both_any || a.addresses.iter().any(|ip| b.addresses.contains(ip)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn services(text: &str) -> BTreeMap<Name, config::Service> {
+        let rest = "[nodes.n]\nroles = [\"l7\"]\n[pools.p]\nservers = [{ name = \"s\", address = \"192.0.2.1:80\" }]";
+        config::parse("test", &format!("version = 1\n{text}\n{rest}\n")).unwrap().services
+    }
+
+    fn ports(offered: &BTreeMap<Name, config::Service>) -> Vec<(&str, u16)> {
+        offered.iter().map(|(name, s)| (name.as_str(), s.port)).collect()
+    }
+
+    #[test]
+    fn a_service_that_moves_to_a_closed_port_stays_where_it_is() {
+        let before = services("services.www = { port = 80, pool = \"p\" }");
+        let moved = services(
+            "services.www = { port = 81, pool = \"p\" }\nservices.new = { port = 82, pool = \"p\" }",
+        );
+        let after = offered(&before, &moved, |port| port == 80);
+        assert_eq!(ports(&after), [("www", 80)]);
+        // Twice, and it is still there.
+        assert_eq!(ports(&offered(&after, &moved, |port| port == 80)), [("www", 80)]);
+        assert_eq!(ports(&offered(&before, &moved, |_| true)), [("new", 82), ("www", 81)]);
+    }
+
+    #[test]
+    fn a_service_whose_place_was_taken_waits_for_the_restart() {
+        let before = services("services.www = { port = 80, pool = \"p\" }");
+        let taken = services(
+            "services.www = { port = 81, pool = \"p\" }\nservices.new = { port = 80, pool = \"p\" }",
+        );
+        assert_eq!(ports(&offered(&before, &taken, |port| port == 80)), [("new", 80)]);
+    }
+
+    #[test]
+    fn a_service_that_is_gone_is_gone() {
+        let before = services("services.www = { port = 80, pool = \"p\" }");
+        assert!(offered(&before, &BTreeMap::new(), |_| true).is_empty());
+    }
 }

@@ -29,13 +29,10 @@ impl Node {
             up: self.own_agent.as_ref().is_none_or(|a| a.is_up()),
             line: self.own_agent.as_ref().map(|a| a.line()).unwrap_or_default(),
         };
-        let fleet = &self.file.fleet;
         let services = match &self.shards {
-            Some(_) => fleet
-                .services
-                .iter()
-                .map(|(name, s)| self.service_status(name.as_str(), s, agent.up))
-                .collect(),
+            Some(_) => {
+                self.offered.iter().map(|(name, s)| self.service_status(name.as_str(), s, agent.up)).collect()
+            }
             None => Vec::new(),
         };
         NodeStatus {
