@@ -1,6 +1,7 @@
 //! The steps of a request, as Pingora calls them.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -259,12 +260,16 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_response_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         head: &mut ResponseHeader,
         ctx: &mut Exchange,
     ) -> Result<()> {
         if head.status.is_informational() && head.status.as_u16() != 101 {
             return Ok(());
+        }
+        // The drain may have begun after Pingora looked, which it does when the request comes.
+        if self.vitals.node.draining.load(Ordering::Relaxed) {
+            session.set_keepalive(None);
         }
         let now = Instant::now();
         ctx.response = ctx.micros(now);

@@ -72,6 +72,7 @@ fn a_drain_waits_for_a_request_that_is_under_way_and_no_longer_than_told() {
     go.send(()).unwrap();
     let answer = client.answer().unwrap();
     assert_eq!(&*answer.body, "late");
+    assert_eq!(answer.header("connection").unwrap(), "close");
     assert_eq!(runtime.block_on(site.shards.drain(Duration::ZERO, Duration::from_secs(10))).in_flight, 0);
 }
 

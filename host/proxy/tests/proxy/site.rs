@@ -257,8 +257,11 @@ impl Client {
         self.get_with(path, "")
     }
 
-    /// Whether the other side has closed.
+    /// Whether the other side closes, before patience ends.
     pub(crate) fn is_over(&mut self) -> bool {
-        matches!(self.0.read(&mut [0]), Ok(0) | Err(_))
+        match self.0.read(&mut [0]) {
+            Ok(n) => n == 0,
+            Err(e) => e.kind() == std::io::ErrorKind::ConnectionReset,
+        }
     }
 }
