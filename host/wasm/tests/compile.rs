@@ -10,18 +10,22 @@
     reason = "tests: a panic is how they fail"
 )]
 
+#[path = "host/fixture.rs"]
+mod fixture;
 #[path = "host/guest.rs"]
 mod guest;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Instant;
 use std::{env, fs};
 
 use weir_core::plugin::Digest;
+use weir_core::schedule::PolicySource;
 use weir_wasm::compile::{LoadError, Loaded, Workshop};
 use weir_wasm::engine::Engines;
-use weir_wasm::{Compiler, compile_child_main};
+use weir_wasm::{Compiler, InstanceSpec, compile_child_main};
 
 fn main() -> ExitCode {
     match env::args().nth(1).as_deref() {
@@ -37,7 +41,8 @@ fn main() -> ExitCode {
             a_child_says_why_it_could_not();
             a_child_that_crashes_or_is_missing_is_an_error_and_no_more();
             a_cache_that_others_can_write_to_is_not_used();
-            println!("test result: ok. 4 passed; 0 failed");
+            a_file_that_is_renamed_into_place_decides_on_every_worker();
+            println!("test result: ok. 5 passed; 0 failed");
             ExitCode::SUCCESS
         }
     }
@@ -68,6 +73,27 @@ fn a_child_compiles_and_the_cache_answers_the_second_time() {
     fs::write(&entry, whole.get(..whole.len() / 2).unwrap()).unwrap();
     assert!(!load(child("compile-plugin"), &cache, &wasm).unwrap().compiling.is_zero());
     println!("a child compiled in {:?}, the check took {:?}", first.compiling, first.checking);
+}
+
+fn a_file_that_is_renamed_into_place_decides_on_every_worker() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = fixture::Node::with(dir, |options| options.compiler = child("compile-plugin"));
+    let hosted = node.scheduler(InstanceSpec::new("a.wasm"));
+    node.wait_state(&hosted, "absent");
+    let servers = fixture::servers(3);
+    let mut workers = [0, 1].map(|id| fixture::Worker::new(&hosted, id, &servers));
+    for (server, name) in [(0, "first"), (1, "second")] {
+        // Written now, by the name of a file that is not finished: nothing but the events of the directory brings it in.
+        fs::write(node.path(".a.tmp"), guest::Guest::picks(server).build()).unwrap();
+        fs::rename(node.path(".a.tmp"), node.path("a.wasm")).unwrap();
+        let start = Instant::now();
+        let generation = u64::from(server) + 1;
+        node.changed.wait("it decides", || hosted.generation() == generation);
+        for worker in &mut workers {
+            assert_eq!(worker.serve(1).server, Some(server));
+        }
+        println!("the {name} version decided {:?} after the rename", start.elapsed());
+    }
 }
 
 fn a_child_says_why_it_could_not() {
