@@ -22,7 +22,7 @@ impl Counter {
     }
 }
 
-/// A number that goes up and down, shown as `weir_plugin_custom{plugin, name}`.
+/// A number that goes up and down, shown as `weir_plugin_custom_gauge{plugin, name}`.
 #[derive(Debug, Clone, Copy)]
 pub struct Gauge(u32);
 

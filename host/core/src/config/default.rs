@@ -19,7 +19,7 @@ pub const AGENT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPEC
 pub const METRICS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
 /// How long a stopping node still accepts: two rounds of keepalived's or HAProxy's checks at 2 s, and one to spare.
 pub const DRAIN_GRACE: Period = Period::from_millis(5_000);
-/// How long a stopping node waits for requests in all: below the 50 s that a request may take and the 90 s after which systemd kills.
+/// How long a stopping node waits for requests in all: below the 50 s that a request may take and the 45 s after which the unit that ships has systemd kill it.
 pub const DRAIN_TIMEOUT: Period = Period::from_millis(30_000);
 /// The path that the other tiers of the original stack ask (HAProxy `monitor-uri`).
 pub const HEALTHCHECK: &str = "/healthcheck";

@@ -135,7 +135,7 @@ impl<F: FnMut(&Arc<str>, &Status) + Send + 'static> Driver<F> {
                 entry.watched = watched;
                 if new_agent {
                     // What one agent said, another could not take back.
-                    self.event(&name, Event::Retimed(HealthSpec { agent: None, ..spec.clone() }));
+                    self.event(&name, Event::Retimed(HealthSpec { agent: None, ..spec }));
                 }
                 if new_agent || !same {
                     self.event(&name, Event::Retimed(spec));
