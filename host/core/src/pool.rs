@@ -196,7 +196,9 @@ mod tests {
     fn a_plan_survives_a_state_and_not_a_membership() {
         let mut pool = Members::new(1);
         pool.set_members(vec![member("a"), member("b")]);
-        ["a", "b"].map(|n| pool.set_standing(n, up(1)));
+        for name in ["a", "b"] {
+            pool.set_standing(name, up(1));
+        }
         let first = pool.changed().unwrap();
         let plan = Plan::table(vec![0, 1, 1], 2).unwrap();
         assert_eq!(pool.planned(plan.clone()).unwrap().plan, plan);

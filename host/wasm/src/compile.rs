@@ -139,8 +139,20 @@ impl Workshop {
 /// Encodes where that is needed, and compiles.
 pub(crate) fn compile_here(engine: &Engine, wasm: &[u8]) -> Result<Vec<u8>, String> {
     let words = |e: &dyn std::fmt::Display| crate::instance::brief(&format!("{e:#}"));
+    if wasm.starts_with(b"\0asm") {
+        whole(wasm)?;
+    }
     let component = encode(wasm)?;
     engine.precompile_component(component.as_deref().unwrap_or(wasm)).map_err(|e| words(&e))
+}
+
+/// Walks every section once. The encoder slices a module by the lengths that it states, and a file that was cut off would
+/// have it panic.
+fn whole(wasm: &[u8]) -> Result<(), String> {
+    for section in wasmparser::Parser::new(0).parse_all(wasm) {
+        section.map_err(|e| format!("it is cut off or damaged: {}", e.message()))?;
+    }
+    Ok(())
 }
 
 /// Makes a component of a core module, as `cargo build --target wasm32-unknown-unknown` leaves it; `None` where it is one already.

@@ -27,7 +27,7 @@ impl Node {
         let outcome = self.read_and_apply().await;
         match &outcome {
             Ok(done) => {
-                tracing::info!(fleet = %self.file.path.display(), sha256 = %self.file.sha256, "{done}")
+                tracing::info!(fleet = %self.file.path.display(), sha256 = %self.file.sha256, "{done}");
             }
             Err(error) => {
                 tracing::error!(fleet = %self.file.path.display(), "not reloaded, nothing has changed: {error}");

@@ -25,6 +25,10 @@ const MAX_ARTIFACT: u64 = 512 << 20;
 /// machine code to standard output. To be called before the process has made any thread.
 #[must_use]
 pub fn compile_child_main() -> ExitCode {
+    // In one line, as every other complaint.
+    std::panic::set_hook(Box::new(|fault| {
+        eprint!("the compiler has a fault: {}", fault.to_string().replace('\n', " "));
+    }));
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
