@@ -22,7 +22,7 @@
 //! | [`library`] | the plugin directory: events are hints, a scan is the truth |
 //! | [`trial`] | self-test, golden cases, canary |
 //! | [`hosted`] | one `[plugins.*]` instance across versions, configurations and failures |
-//! | [`inspect`] | `weir plugin check` |
+//! | [`mod@inspect`] | `weir plugin check` |
 //! | [`status`] | what an operator sees |
 
 pub mod bindings;

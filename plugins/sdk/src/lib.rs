@@ -31,7 +31,7 @@
 //! ```
 //!
 //! with `crate-type = ["cdylib", "rlib"]` in the manifest, `cargo build --target wasm32-unknown-unknown` makes a file that the
-//! host loads as it is. A plugin can call what is in [`log`], [`metrics`], [`env`] and [`scheduler::Load`], and nothing
+//! host loads as it is. A plugin can call what is in [`log`], [`metrics`], [`mod@env`] and [`scheduler::Load`], and nothing
 //! else: no files, sockets or threads, and `println!` and `std::time` do nothing.
 //!
 //! | kind | trait | export |

@@ -11,7 +11,7 @@ pub const MAX_METRICS: usize = 64;
 /// The longest name, bytes.
 const MAX_NAME: usize = 64;
 
-/// The metrics of one version of a plugin. Calls go through [`Handle`]s and never come here.
+/// The metrics of one version of a plugin. Calls go through handles and never come here.
 #[derive(Debug, Default)]
 pub struct Meters {
     entries: Mutex<BTreeMap<String, Handle>>,

@@ -404,7 +404,7 @@ const CASES: &[Case] = &[
     // Too little memory.
     (
         &[("[services", "[plugins.p]\nfile = \"p.wasm\"\nmemory = \"1KiB\"\n[services")],
-        &["8:10: 1KiB of memory: a plugin may have 128KiB to 1GiB"],
+        &["8:10: 1KiB of memory: a plugin may have 128KiB to 128MiB"],
     ),
     // Everything at once, and no fault that is only a consequence.
     (
