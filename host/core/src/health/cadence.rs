@@ -79,6 +79,13 @@ impl Cadence {
         }
     }
 
+    /// Begins again with a first round; what was under way no longer counts. A pause goes on.
+    pub(super) fn restart(&mut self, interval: Duration, now: Moment) {
+        if !self.is_paused() {
+            *self = Self::new(self.seed, interval, now);
+        }
+    }
+
     /// Another interval: what was planned further away than that comes sooner.
     pub(super) fn retime(&mut self, interval: Duration, now: Moment) {
         if let Phase::Waiting(at) = self.phase {

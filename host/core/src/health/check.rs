@@ -116,6 +116,12 @@ impl Check {
         self.cadence.retime(self.interval(), now);
     }
 
+    /// Another place, same standing: results of the old place no longer count towards changing it.
+    pub(super) fn relocate(&mut self, now: Moment) {
+        self.against = 0;
+        self.cadence.restart(self.timing.interval, now);
+    }
+
     fn interval(&self) -> std::time::Duration {
         if self.against > 0 { self.timing.fast_interval } else { self.timing.interval }
     }

@@ -33,6 +33,11 @@ pub enum Event {
     /// counts; a server that was not checked so far stays up until its new check has failed often enough. What
     /// only a removed agent could undo is undone.
     Retimed(HealthSpec),
+    /// It is checked at another address from here on: another port, or the server itself is elsewhere. What was under way no
+    /// longer counts. Whoever edits a port must not take every server of the pool out at once, so an up server is
+    /// trusted until `fall` failures say otherwise, and a down one until `rise` passes do. The next check is due within a
+    /// tenth of the interval, as for a new server.
+    Moved,
 }
 
 /// What an operator can order. Each undoes only what an operator ordered before.
@@ -56,7 +61,7 @@ pub enum Action {
 }
 
 /// All that is known of one server of a pool. One per server and pool, for as long as the pool has a server of this
-/// name at this address.
+/// name.
 ///
 /// Drive it so: perform what [`handle`](Self::handle) returns, then wait for [`deadline`](Self::deadline) or for the end of
 /// what was started, then `handle` again. While the server is in maintenance (anybody's) it is not
@@ -159,6 +164,11 @@ impl ServerHealth {
             Event::Retimed(spec) => {
                 self.spec = spec.bounded();
                 self.fit_checks(now);
+            }
+            Event::Moved => {
+                if let Some(check) = &mut self.check {
+                    check.relocate(now);
+                }
             }
         }
 

@@ -124,34 +124,40 @@ impl<F: FnMut(&Arc<str>, &Status) + Send + 'static> Driver<F> {
         }
     }
 
-    fn put(&mut self, mut watched: Watched) {
-        let spec = spec_of(&watched);
+    fn put(&mut self, watched: Watched) {
         let name = Arc::clone(&watched.name);
-        if let Some(entry) = self.entries.get_mut(&name) {
-            if !moved(entry.watched.check.as_ref(), watched.check.as_ref(), |check| check.address) {
-                let new_agent =
-                    moved(entry.watched.agent.as_ref(), watched.agent.as_ref(), |agent| agent.address);
-                let same = spec_of(&entry.watched) == spec;
-                entry.watched = watched;
-                if new_agent {
-                    // What one agent said, another could not take back.
-                    self.event(&name, Event::Retimed(HealthSpec { agent: None, ..spec }));
-                }
-                if new_agent || !same {
-                    self.event(&name, Event::Retimed(spec));
-                }
-                return;
-            }
-            // What was seen elsewhere says nothing of this one; what was ordered still does.
-            watched.operator = entry.machine.operator();
-            self.remove(&name);
+        if self.entries.contains_key(&name) {
+            return self.change(&name, watched);
         }
         let seed = fnv(self.seed, name.as_bytes());
-        let machine = ServerHealth::new(spec, watched.operator, seed, self.clock.now());
+        let machine = ServerHealth::new(spec_of(&watched), watched.operator, seed, self.clock.now());
         (self.on_change)(&name, machine.status());
         let entry = Entry { watched, machine, deadline: None, check: None, agent: None };
         self.entries.insert(Arc::clone(&name), entry);
         self.event(&name, Event::Timer);
+    }
+
+    /// A server that is known keeps its machine, and so what is known of it and what was ordered.
+    fn change(&mut self, name: &Arc<str>, watched: Watched) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        let spec = spec_of(&watched);
+        let same = spec_of(&entry.watched) == spec;
+        let new_place = moved(entry.watched.check.as_ref(), watched.check.as_ref(), |check| check.address);
+        let new_agent = moved(entry.watched.agent.as_ref(), watched.agent.as_ref(), |agent| agent.address);
+        entry.watched = watched;
+        if new_place {
+            if let Some(check) = entry.check.take() {
+                check.abort();
+            }
+            self.event(name, Event::Moved);
+        }
+        if new_agent {
+            // What one agent said, another could not take back.
+            self.event(name, Event::Retimed(HealthSpec { agent: None, ..spec }));
+        }
+        if new_agent || !same {
+            self.event(name, Event::Retimed(spec));
+        }
     }
 
     fn remove(&mut self, name: &Arc<str>) {

@@ -6,7 +6,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
-use weir_core::health::{Admin, AgentTiming, Cause, CheckTiming, Weight};
+use weir_core::health::{Admin, AgentTiming, Cause, CheckHealth, CheckTiming, Weight};
 
 use super::*;
 use crate::check::Method;
@@ -84,6 +84,16 @@ async fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
+}
+
+/// An address that nobody listens at.
+async fn closed() -> SocketAddr {
+    listener().await.1
+}
+
+async fn state_of(watch: &Watch, name: &str) -> Status {
+    let snapshot = watch.snapshot().await;
+    snapshot.into_iter().find(|(known, _)| &**known == name).expect("it is watched").1
 }
 
 fn listener_at(address: SocketAddr) -> TcpListener {
@@ -213,18 +223,69 @@ async fn a_server_keeps_its_machine_while_others_come_and_go() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_moved_is_unknown_but_still_drained() {
+async fn a_check_port_that_changes_takes_nobody_out() {
+    let [(old_a, from_a), (old_b, from_b)] = [listener().await, listener().await];
+    let [(new_a, to_a), (new_b, to_b)] = [listener().await, listener().await];
+    accepting(old_a);
+    accepting(old_b);
+    let (watch, mut changes) = watch();
+    watch.set(vec![tcp("a", from_a), tcp("b", from_b)]);
+    until(&mut changes, "a", State::Up).await;
+    while watch.snapshot().await.iter().any(|(_, status)| status.state != State::Up) {
+        changes.recv().await.unwrap();
+    }
+    while changes.try_recv().is_ok() {}
+
+    watch.set(vec![tcp("a", to_a), tcp("b", to_b)]);
+    for (name, status) in watch.snapshot().await {
+        assert_eq!(status.state, State::Up, "{name} was in use, and no check of the new port has ended");
+    }
+    let [(_, count_a), (_, count_b)] = [accepting(new_a), accepting(new_b)];
+    tokio::time::sleep(SECOND * 10).await;
+    assert!(
+        count_a.load(Ordering::Relaxed) > 5 && count_b.load(Ordering::Relaxed) > 5,
+        "the new port is checked"
+    );
+    drop(watch);
+    while let Some((name, status)) = changes.recv().await {
+        assert_eq!(status.state, State::Up, "{name}: {}", status.reason);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_moved_keeps_its_standing_and_its_orders_until_checks_say_otherwise() {
     let (listening, address) = listener().await;
     accepting(listening);
     let (watch, mut changes) = watch();
-    watch.set(vec![tcp("a", address)]);
-    until(&mut changes, "a", State::Up).await;
-    watch.operator("a", OperatorCommand::Admin(Admin::Drain)).await.unwrap();
-    let (elsewhere, address) = listener().await;
-    watch.set(vec![tcp("a", address)]);
-    assert_eq!(until(&mut changes, "a", State::Down).await.reason, "no check has ended yet");
-    accepting(elsewhere);
-    until(&mut changes, "a", State::Drain).await;
+    let [nowhere, nowhere_else] = [closed().await, closed().await];
+    watch.set(vec![tcp("up", address), tcp("down", nowhere)]);
+    until(&mut changes, "down", State::Down).await;
+    until(&mut changes, "up", State::Up).await;
+    watch.operator("up", OperatorCommand::Admin(Admin::Drain)).await.unwrap();
+    until(&mut changes, "up", State::Drain).await;
+    while state_of(&watch, "down").await.bits.check != Some(CheckHealth::Down) {
+        changes.recv().await.unwrap();
+    }
+
+    watch.set(vec![tcp("up", nowhere_else), tcp("down", address)]);
+    assert_eq!(state_of(&watch, "up").await.state, State::Drain, "in use, and still ordered to drain");
+    assert_eq!(state_of(&watch, "down").await.state, State::Down, "nothing was seen of it there");
+    // Both get there by as many results as ever: two passes, three failures.
+    let mut notes = Vec::new();
+    loop {
+        let (name, status) = changes.recv().await.unwrap();
+        notes
+            .extend(status.note.map(|note| format!("{name} {}", note.split(':').next().unwrap_or_default())));
+        if &*name == "up" && status.state == State::Down {
+            break;
+        }
+    }
+    for note in ["down 1 of 2 passed checks", "up 1 of 3 failed checks", "up 2 of 3 failed checks"] {
+        assert!(notes.iter().any(|known| known == note), "{note}: {notes:?}");
+    }
+    while state_of(&watch, "down").await.state != State::Up {
+        changes.recv().await.unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]

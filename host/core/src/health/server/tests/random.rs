@@ -103,6 +103,12 @@ impl Model {
             Event::Operator(OperatorCommand::Admin(admin)) => self.operator.admin = *admin,
             Event::Operator(OperatorCommand::Weight(weight)) => self.operator.weight = *weight,
             Event::Inherited(state) => self.inherited = Some(*state),
+            Event::Moved => {
+                self.check_under_way = false;
+                if let (Some(timing), false) = (self.spec.check, self.results.is_empty()) {
+                    self.results = vec![(self.check_is_up(), timing)];
+                }
+            }
             Event::Retimed(spec) => {
                 if spec.check.is_none() || self.spec.check.is_none() {
                     self.results = spec.check.map(|timing| (true, timing)).into_iter().collect();
@@ -140,7 +146,7 @@ fn random_event(random: &mut Random) -> Event {
         "up ready 30%",
         "",
     ];
-    match random.below(20) {
+    match random.below(21) {
         0..=4 => Event::CheckPassed,
         5..=9 => Event::CheckFailed("refused".into()),
         10..=12 => says(random.one(&lines)),
@@ -157,6 +163,7 @@ fn random_event(random: &mut Random) -> Event {
             State::Maint,
         ])),
         18 => Event::Retimed(random_spec(random)),
+        19 => Event::Moved,
         _ => Event::Timer,
     }
 }

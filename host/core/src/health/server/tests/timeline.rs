@@ -246,3 +246,35 @@ fn values_out_of_range_are_brought_into_it() {
     assert_eq!((status.state, status.max_in_flight), (State::Up, None));
     assert!(status.weight <= 256);
 }
+
+#[test]
+fn a_check_that_moved_is_due_soon_and_leaves_the_standing_as_it_was() {
+    let mut scene = Scene::new(checked());
+    scene.pass();
+    scene.fail();
+    scene.fail();
+    while !scene.pending.contains(&Action::StartCheck) {
+        scene.next();
+    }
+    scene.on(Event::Moved);
+    assert_eq!((scene.state(), &scene.machine.status().note), (State::Up, &None));
+    let due = scene.machine.deadline().unwrap();
+    assert!(due <= scene.now.after(timing(2, 3).interval / 10));
+    assert_eq!(scene.on(Event::CheckFailed("of the old place".into())), []);
+    scene.pending.clear();
+    scene.fail();
+    scene.fail();
+    assert_eq!(scene.state(), State::Up, "the two failures of before do not count");
+    scene.fail();
+    assert_eq!(scene.state(), State::Down);
+    scene.pass();
+    scene.on(Event::Moved);
+    scene.pass();
+    assert_eq!(scene.state(), State::Down, "nor does the pass of before");
+    scene.pass();
+    assert_eq!(scene.state(), State::Up);
+    // In maintenance nothing is checked, wherever it is.
+    scene.on(admin(Admin::Maint));
+    scene.on(Event::Moved);
+    assert_eq!(scene.machine.deadline(), None);
+}
