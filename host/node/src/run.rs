@@ -299,7 +299,7 @@ impl Node {
         // Shards end before their log is closed, so that the last line is in it.
         drop(self.shards.take());
         if let Some(log) = &self.access_log {
-            log.flush();
+            log.flush(Duration::from_secs(2));
         }
         let socket = self.file.fleet.paths.run.join("admin.sock");
         let _ = fs::remove_file(socket);

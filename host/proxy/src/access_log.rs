@@ -10,10 +10,11 @@ use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use entry::Clock;
 pub(crate) use entry::{Entry, Term};
@@ -22,11 +23,17 @@ pub(crate) use entry::{Entry, Term};
 const BATCH: usize = 48 * 1024;
 /// Buffers that may wait for the disk; more are dropped.
 const WAITING: usize = 128;
+/// How long the end of the log waits for a disk that is stuck.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+/// An error of the disk is told at most this often.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
 
 enum Message {
-    Batch(Vec<u8>),
-    Reopen,
-    Flushed(SyncSender<()>),
+    /// Whole lines, and how many.
+    Batch(Vec<u8>, u64),
+    /// Look at [`Tally::reopen`].
+    Wake,
+    Flushed(Sender<()>),
 }
 
 /// Where requests are logged. Clones are the same log.
@@ -35,11 +42,26 @@ pub struct AccessLog {
     shared: Arc<Shared>,
 }
 
-struct Shared {
-    sender: Mutex<Option<SyncSender<Message>>>,
-    dropped: AtomicU64,
-    writer: Mutex<Option<JoinHandle<()>>>,
+/// What shards, node and writer know of each other. The channel has no bound of its own, so that nobody
+/// who sends can be made to wait; `waiting` is its bound.
+#[derive(Default)]
+struct Tally {
+    /// Batches that were handed over and not yet taken.
+    waiting: AtomicUsize,
+    /// Lines that are lost: the disk was too slow, or failed.
+    lost: AtomicU64,
+    /// Whether the path is to be opened again.
+    reopen: AtomicBool,
 }
+
+struct Shared {
+    sender: Mutex<Option<Sender<Message>>>,
+    tally: Arc<Tally>,
+    writer: Mutex<Option<Ending>>,
+}
+
+/// The writer's thread, and a channel that is closed when it ends.
+struct Ending(JoinHandle<()>, Receiver<()>);
 
 impl fmt::Debug for AccessLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -61,38 +83,43 @@ impl AccessLog {
     }
 
     fn start(out: Box<dyn Write + Send>, path: Option<PathBuf>) -> io::Result<Self> {
-        let (sender, receiver) = sync_channel(WAITING);
-        let writer = std::thread::Builder::new()
-            .name("access-log".into())
-            .spawn(move || write_out(&receiver, out, path.as_deref()))?;
+        let (sender, receiver) = channel();
+        let (alive, ended) = channel();
+        let tally = Arc::<Tally>::default();
+        let writer = Writer { out, path, tally: tally.clone(), torn: false, told: None, untold: 0 };
+        let thread = std::thread::Builder::new().name("access-log".into()).spawn(move || {
+            writer.run(&receiver);
+            drop(alive);
+        })?;
         let shared = Shared {
             sender: Mutex::new(Some(sender)),
-            dropped: AtomicU64::new(0),
-            writer: Mutex::new(Some(writer)),
+            tally,
+            writer: Mutex::new(Some(Ending(thread, ended))),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Closes the file and opens its path again, after somebody has moved it away. Nothing is lost. Where it cannot be opened,
-    /// the old file is kept and an error is reported.
+    /// Has the file closed and its path opened again, after somebody has moved it away. Waits for nothing: it is done before
+    /// the next lines are written. Where the path cannot be opened, the old file is kept and an error is reported.
     pub fn reopen(&self) {
-        if let Some(sender) = self.sender() {
-            // It is the node that waits here, not a request.
-            let _ = sender.send(Message::Reopen);
+        if !self.shared.tally.reopen.swap(true, Ordering::AcqRel)
+            && let Some(sender) = self.sender()
+        {
+            // Fails where the writer has ended, and then there is nothing to open.
+            let _ = sender.send(Message::Wake);
         }
     }
 
-    /// Waits until everything that was handed over has been written.
-    pub fn flush(&self) {
-        let (done, wait) = sync_channel(1);
-        if self.sender().is_some_and(|s| s.send(Message::Flushed(done)).is_ok()) {
-            let _ = wait.recv();
-        }
+    /// Waits until everything that was handed over is written, or lost; no longer than `limit`. Whether it is.
+    pub fn flush(&self, limit: Duration) -> bool {
+        let (done, wait) = channel();
+        self.sender().is_some_and(|s| s.send(Message::Flushed(done)).is_ok())
+            && wait.recv_timeout(limit).is_ok()
     }
 
-    /// Lines that were dropped because the disk was too slow.
+    /// Lines that are not in the log because the disk was too slow or failed.
     pub fn dropped(&self) -> u64 {
-        self.shared.dropped.load(Ordering::Relaxed)
+        self.shared.tally.lost.load(Ordering::Relaxed)
     }
 
     /// A buffer for one shard.
@@ -106,7 +133,7 @@ impl AccessLog {
         })
     }
 
-    fn sender(&self) -> Option<SyncSender<Message>> {
+    fn sender(&self) -> Option<Sender<Message>> {
         self.shared.sender.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -115,8 +142,14 @@ impl Drop for Shared {
     fn drop(&mut self) {
         // Every shard has gone: each holds this value. The writer ends when the last sender has.
         *self.sender.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        if let Some(writer) = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            let _ = writer.join();
+        let ending = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Ending(thread, ended)) = ending {
+            match ended.recv_timeout(LAST_WAIT) {
+                Err(RecvTimeoutError::Timeout) => {
+                    tracing::error!("the access log's disk takes nothing; what was not written yet is lost");
+                }
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => drop(thread.join()),
+            }
         }
     }
 }
@@ -127,7 +160,7 @@ pub(crate) struct Lines {
     count: u64,
     clock: Clock,
     /// Before `shared`, so that it is dropped first: the end of the writer waits for it.
-    sender: SyncSender<Message>,
+    sender: Sender<Message>,
     shared: Arc<Shared>,
 }
 
@@ -146,17 +179,17 @@ impl Lines {
         if self.buffer.is_empty() {
             return;
         }
-        match self.sender.try_send(Message::Batch(std::mem::take(&mut self.buffer))) {
-            Ok(()) => self.buffer = Vec::with_capacity(BATCH + 4096),
-            Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) => {
-                self.shared.dropped.fetch_add(self.count, Ordering::Relaxed);
-                if let Message::Batch(mut buffer) = message {
-                    buffer.clear();
-                    self.buffer = buffer;
-                }
-            }
+        let (tally, count) = (&self.shared.tally, std::mem::take(&mut self.count));
+        if tally.waiting.load(Ordering::Relaxed) >= WAITING {
+            tally.lost.fetch_add(count, Ordering::Relaxed);
+            self.buffer.clear();
+            return;
         }
-        self.count = 0;
+        let batch = std::mem::replace(&mut self.buffer, Vec::with_capacity(BATCH + 4096));
+        tally.waiting.fetch_add(1, Ordering::Relaxed);
+        if self.sender.send(Message::Batch(batch, count)).is_err() {
+            tally.lost.fetch_add(count, Ordering::Relaxed);
+        }
     }
 }
 
@@ -164,31 +197,95 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
-/// The thread that owns the file.
-fn write_out(receiver: &Receiver<Message>, mut out: Box<dyn Write + Send>, path: Option<&Path>) {
-    while let Ok(message) = receiver.recv() {
-        let done = match message {
-            Message::Batch(lines) => out.write_all(&lines).and_then(|()| out.flush()),
-            Message::Flushed(done) => done.send(()).map_err(io::Error::other),
-            Message::Reopen => match path.map(open) {
-                Some(Ok(file)) => {
-                    out = Box::new(file);
-                    Ok(())
+/// What the thread has that owns the file.
+struct Writer {
+    out: Box<dyn Write + Send>,
+    path: Option<PathBuf>,
+    tally: Arc<Tally>,
+    /// Whether the last thing that was written is part of a line.
+    torn: bool,
+    /// When an error was last told, and the lines lost since.
+    told: Option<Instant>,
+    untold: u64,
+}
+
+impl Writer {
+    /// Until the last sender has gone.
+    fn run(mut self, receiver: &Receiver<Message>) {
+        while let Ok(message) = receiver.recv() {
+            if self.tally.reopen.swap(false, Ordering::AcqRel) {
+                self.reopen();
+            }
+            match message {
+                Message::Batch(lines, count) => {
+                    self.tally.waiting.fetch_sub(1, Ordering::Relaxed);
+                    self.write(&lines, count);
                 }
-                Some(Err(e)) => Err(e),
-                None => Ok(()),
-            },
-        };
-        if let Err(error) = done {
-            tracing::error!(%error, path = ?path, "the access log could not be written; lines are lost until it can");
+                Message::Wake => {}
+                // Who asked may have stopped waiting.
+                Message::Flushed(done) => drop(done.send(())),
+            }
         }
     }
+
+    fn reopen(&mut self) {
+        match self.path.as_deref().map(open) {
+            Some(Ok(file)) => {
+                self.out = Box::new(file);
+                self.torn = false;
+            }
+            Some(Err(error)) => self.tell(&error),
+            None => {}
+        }
+    }
+
+    fn write(&mut self, lines: &[u8], count: u64) {
+        let mut left = lines;
+        let written = if self.torn { self.out.write_all(b"\n") } else { Ok(()) };
+        let written = written.and_then(|()| {
+            self.torn = false;
+            write_on(&mut *self.out, &mut left)
+        });
+        let Err(error) = written.and_then(|()| self.out.flush()) else { return };
+        // A line that is there in part is lost, and the next one must not be appended to it.
+        let begun = lines.len() > left.len() && !left.is_empty();
+        self.torn |= begun && lines.get(lines.len() - left.len() - 1) != Some(&b'\n');
+        let lost = left.iter().filter(|b| **b == b'\n').count() as u64;
+        let lost = lost.min(count);
+        self.tally.lost.fetch_add(lost, Ordering::Relaxed);
+        self.untold += lost;
+        self.tell(&error);
+    }
+
+    fn tell(&mut self, error: &io::Error) {
+        if self.told.is_some_and(|at| at.elapsed() < TELL_AGAIN) {
+            return;
+        }
+        self.told = Some(Instant::now());
+        let lost = std::mem::take(&mut self.untold);
+        tracing::error!(%error, path = ?self.path, lost, "the access log cannot be written; lines are lost until it can");
+    }
+}
+
+/// Writes all of it; `left` is what was not written.
+fn write_on(out: &mut dyn Write, left: &mut &[u8]) -> io::Result<()> {
+    while !left.is_empty() {
+        match out.write(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => *left = left.get(n..).unwrap_or_default(),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc::{Sender, channel};
+
+    /// Far more than any machine needs.
+    const LONG: Duration = Duration::from_secs(60);
 
     /// A disk that takes nothing until it is told to.
     struct Stuck(Receiver<()>, Sender<usize>);
@@ -218,10 +315,64 @@ mod tests {
         }
         lines.record(&entry);
         assert!(log.dropped() >= 1);
+        // Neither waits for the disk.
+        log.reopen();
+        assert!(!log.flush(Duration::ZERO));
         drop(go);
         lines.flush();
-        log.flush();
+        assert!(log.flush(LONG));
         assert!(lengths.try_iter().count() >= WAITING);
+    }
+
+    #[test]
+    fn the_end_of_a_log_does_not_wait_for_ever_for_a_stuck_disk() {
+        let (_go, wait) = channel();
+        let (written, _lengths) = channel();
+        let log = AccessLog::to_writer(Stuck(wait, written)).unwrap();
+        let mut lines = log.lines().unwrap();
+        lines.record(&Entry::default());
+        lines.flush();
+        drop(lines);
+        drop(log);
+    }
+
+    /// A disk that fails once after so many bytes.
+    struct Failing(usize, Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Failing {
+        fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+            if self.0 == 0 {
+                self.0 = usize::MAX;
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            let n = buf.len().min(self.0);
+            self.0 -= n;
+            self.1.lock().unwrap().extend_from_slice(&buf[..n]);
+            Ok(n)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_a_failing_disk_loses_are_counted_and_the_next_one_is_whole() {
+        let mut line = Vec::new();
+        Entry::default().write(&mut line, &mut Clock::default());
+        let kept = Arc::<Mutex<Vec<u8>>>::default();
+        // One whole line, and part of the second of three.
+        let log = AccessLog::to_writer(Failing(line.len() + 5, kept.clone())).unwrap();
+        let mut lines = log.lines().unwrap();
+        (0..3).for_each(|_| lines.record(&Entry::default()));
+        lines.flush();
+        lines.record(&Entry::default());
+        lines.flush();
+        assert!(log.flush(LONG));
+        assert_eq!(log.dropped(), 2);
+        let text = kept.lock().unwrap().clone();
+        let got: Vec<_> = text.split(|b| *b == b'\n').map(<[u8]>::len).collect();
+        assert_eq!(got, [line.len() - 1, 5, line.len() - 1, 0]);
     }
 
     #[test]
@@ -234,7 +385,7 @@ mod tests {
         let mut one = || {
             lines.record(&Entry::default());
             lines.flush();
-            log.flush();
+            assert!(log.flush(LONG));
         };
         one();
         std::fs::rename(&path, &moved).unwrap();

@@ -239,7 +239,7 @@ pub struct ProxyStats {
     pub connections: u64,
     /// Requests being served now.
     pub in_flight: u64,
-    /// Lines of the access log that were dropped because the disk was too slow.
+    /// Lines that are not in the access log because the disk was too slow or failed.
     pub log_dropped: u64,
 }
 
