@@ -120,7 +120,8 @@ impl Members {
         if self.servers_epoch > 0 && same(&self.servers, &servers) {
             return None;
         }
-        if !self.servers.iter().map(|s| s.id).eq(servers.iter().map(|s| s.id)) {
+        // Servers that are new at the end change the meaning of no index before them.
+        if !servers.iter().map(|s| s.id).take(self.servers.len()).eq(self.servers.iter().map(|s| s.id)) {
             self.plan = match self.plan {
                 Plan::PerRequest => Plan::PerRequest,
                 Plan::Table(_) | Plan::Cycle(_) | Plan::Fallback => Plan::Fallback,
@@ -208,6 +209,9 @@ mod tests {
         let second = pool.changed().unwrap();
         assert_eq!(second.plan, plan);
         assert!(second.epoch > first.epoch && second.servers_epoch > first.servers_epoch);
+
+        pool.set_members(vec![member("a"), member("b"), member("c")]);
+        assert_eq!(pool.changed().unwrap().plan, plan);
 
         pool.set_members(vec![member("b"), member("a")]);
         assert_eq!(pool.changed().unwrap().plan, Plan::Fallback);

@@ -32,10 +32,14 @@ pub(crate) fn bind(path: &Path) -> anyhow::Result<UnixListener> {
         }
         _ => {}
     }
-    // Bound under another name and renamed once it has its mode: there is no moment in which others may connect.
+    // Bound under another name and renamed once it has its mode, and with a mask that lets nobody else in until then. Called
+    // before the process has other threads that make files.
     let unready = path.with_extension("sock.unready");
     let _ = std::fs::remove_file(&unready);
-    let listener = UnixListener::bind(&unready).with_context(|| format!("cannot bind {}", path.display()))?;
+    let mask = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
+    let bound = UnixListener::bind(&unready);
+    rustix::process::umask(mask);
+    let listener = bound.with_context(|| format!("cannot bind {}", path.display()))?;
     std::fs::set_permissions(&unready, std::fs::Permissions::from_mode(0o600))?;
     std::fs::rename(&unready, path)?;
     Ok(listener)

@@ -16,6 +16,8 @@ use weir_core::health::Operator;
 #[derive(Debug)]
 pub(crate) struct OperatorStates {
     path: PathBuf,
+    /// Why the file must not be written: it is there and could not be read, so what it says would be lost.
+    unreadable: Option<String>,
     said: BTreeMap<String, Operator>,
 }
 
@@ -23,6 +25,7 @@ impl OperatorStates {
     /// Reads `operator.json` of this directory; empty where there is none.
     pub(crate) fn load(state_dir: &Path) -> Self {
         let path = state_dir.join("operator.json");
+        let mut unreadable = None;
         let said = match fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|e| {
                 let aside = path.with_extension("json.unreadable");
@@ -34,10 +37,11 @@ impl OperatorStates {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
             Err(e) => {
                 tracing::error!(file = %path.display(), error = %e, "operator states cannot be read");
+                unreadable = Some(e.to_string());
                 BTreeMap::new()
             }
         };
-        Self { path, said }
+        Self { path, unreadable, said }
     }
 
     /// What was said of this server.
@@ -56,6 +60,9 @@ impl OperatorStates {
     }
 
     fn write(&self) -> anyhow::Result<()> {
+        if let Some(why) = &self.unreadable {
+            anyhow::bail!("the file could not be read at the start ({why}) and is left as it is");
+        }
         let next = self.path.with_extension("json.next");
         let mut file =
             fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next)?;

@@ -61,8 +61,18 @@ pub(crate) struct RunningPool {
     policy: Option<Scheduler>,
 }
 
+/// What a changed fleet file does to a pool's policy.
+pub(crate) enum PolicyChange {
+    /// Nothing.
+    None,
+    /// Another file, configuration or limit for the same name.
+    Reconfigure(InstanceSpec),
+    /// Another one, or none any more.
+    Replace(Option<Scheduler>),
+}
+
 /// The plugin that a pool names.
-struct Scheduler {
+pub(crate) struct Scheduler {
     name: config::Name,
     spec: InstanceSpec,
     hosted: Arc<HostedScheduler>,
@@ -131,42 +141,23 @@ impl RunningPool {
             changed.notify_one();
         });
         let mut running = Self { config: prepared.pool.clone(), proxy, keeper, watch, policy: None };
-        running.apply(ground, prepared)?;
+        let change = running.stage(ground, &prepared)?;
+        running.apply(prepared, change);
         Ok(running)
     }
 
-    /// Applies what the fleet file says now. Servers that stay keep everything that is known of them.
+    /// Makes what a change of the pool needs, and changes nothing yet.
     ///
     /// # Errors
-    /// Where a thread for another plugin cannot be had; the pool then goes on with what it had.
-    pub(crate) fn apply(&mut self, ground: &Ground, prepared: Prepared<'_>) -> anyhow::Result<()> {
-        self.apply_policy(ground, prepared.name, prepared.scheduler)?;
-        self.proxy.set_settings(prepared.settings);
-        // Members first: news of a server that is not a member yet would be lost.
-        self.keeper.tell(News::Members(settings::members(prepared.pool)));
-        self.watch.set(prepared.watched);
-        self.config = prepared.pool.clone();
-        Ok(())
-    }
-
-    fn apply_policy(
-        &mut self,
-        ground: &Ground,
-        pool: &config::Name,
-        wanted: Option<(config::Name, InstanceSpec)>,
-    ) -> anyhow::Result<()> {
-        match (&mut self.policy, wanted) {
-            (None, None) => {}
-            (Some(policy), Some((name, spec))) if policy.name == name => {
-                if policy.spec != spec {
-                    policy.hosted.reconfigure(spec.clone());
-                    policy.spec = spec;
-                }
-            }
-            (_, None) => {
-                self.policy = None;
-                self.keeper.tell(News::Policy(None));
-            }
+    /// Where a thread or a directory for another plugin cannot be had.
+    pub(crate) fn stage(&self, ground: &Ground, prepared: &Prepared<'_>) -> anyhow::Result<PolicyChange> {
+        match (&self.policy, &prepared.scheduler) {
+            (None, None) => Ok(PolicyChange::None),
+            (Some(policy), Some((name, spec))) if policy.name == *name => Ok(match policy.spec == *spec {
+                true => PolicyChange::None,
+                false => PolicyChange::Reconfigure(spec.clone()),
+            }),
+            (_, None) => Ok(PolicyChange::Replace(None)),
             (_, Some((name, spec))) => {
                 // The keeper holds the plugin, so the plugin must not hold the keeper.
                 let (replan, nudge) = (self.keeper.downgrade(), ground.nudge());
@@ -176,13 +167,33 @@ impl RunningPool {
                     nudge();
                     changed.notify_one();
                 };
-                let instance = settings::instance_name(name.as_str(), pool.as_str());
+                let instance = settings::instance_name(name.as_str(), prepared.name.as_str());
                 let hosted = ground.plugins.scheduler(&instance, spec.clone(), on_change)?;
-                self.keeper.tell(News::Policy(Some(Arc::clone(&hosted) as _)));
-                self.policy = Some(Scheduler { name, spec, hosted });
+                Ok(PolicyChange::Replace(Some(Scheduler { name: name.clone(), spec: spec.clone(), hosted })))
             }
         }
-        Ok(())
+    }
+
+    /// Applies what the fleet file says now. Servers that stay keep everything that is known of them.
+    pub(crate) fn apply(&mut self, prepared: Prepared<'_>, change: PolicyChange) {
+        match change {
+            PolicyChange::None => {}
+            PolicyChange::Reconfigure(spec) => {
+                if let Some(policy) = &mut self.policy {
+                    policy.hosted.reconfigure(spec.clone());
+                    policy.spec = spec;
+                }
+            }
+            PolicyChange::Replace(policy) => {
+                self.keeper.tell(News::Policy(policy.as_ref().map(|p| Arc::clone(&p.hosted) as _)));
+                self.policy = policy;
+            }
+        }
+        self.proxy.set_settings(prepared.settings);
+        // Members first: news of a server that is not a member yet would be lost.
+        self.keeper.tell(News::Members(settings::members(prepared.pool)));
+        self.watch.set(prepared.watched);
+        self.config = prepared.pool.clone();
     }
 
     /// What the fleet file says of it.
@@ -210,9 +221,12 @@ impl RunningPool {
         self.watch.snapshot().await
     }
 
-    /// Whether every server that is checked has been checked once.
+    /// Whether every server that is checked has been checked once. In maintenance none is checked.
     pub(crate) async fn is_settled(&self) -> bool {
-        self.standings().await.iter().all(|(_, s)| s.bits.check != Some(CheckHealth::Unknown))
+        self.standings()
+            .await
+            .iter()
+            .all(|(_, s)| s.bits.check != Some(CheckHealth::Unknown) || s.state == State::Maint)
     }
 
     /// Waits until all that is known by now is what the workers see.

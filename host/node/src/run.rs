@@ -3,8 +3,9 @@
 //! Everything that changes the node after its start comes through one loop ([`Node::obey`]): commands of the admin socket
 //! and signals. What has a rhythm of its own (requests, checks, plugins) runs beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::Ipv6Addr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::ExitCode;
@@ -43,7 +44,7 @@ const FIRST_ROUND: Duration = Duration::from_secs(10);
 const SETTLING: Duration = Duration::from_millis(50);
 
 /// How long `weir reload` waits for the plugin directory to be read.
-const RESCAN: Duration = Duration::from_secs(20);
+const RESCAN: Duration = Duration::from_secs(5);
 
 /// Commands that may wait; who sends one more waits itself.
 const COMMANDS: usize = 64;
@@ -219,7 +220,13 @@ impl Node {
         self.apply_pools(fleet).await?;
         self.apply_services(fleet);
         self.access_log = access_log(&fleet.log.access)?;
-        let ports: std::collections::BTreeSet<u16> = fleet.services.values().map(|s| s.port).collect();
+        let ports: BTreeSet<u16> = fleet.services.values().map(|s| s.port).collect();
+        for port in &ports {
+            // Shards share a port with each other, and the kernel would let them share it with another node of the same user
+            // as well: half of the connections would go there.
+            std::net::TcpListener::bind((Ipv6Addr::UNSPECIFIED, *port))
+                .with_context(|| format!("cannot listen on port {port}: is another program there?"))?;
+        }
         let options = Options {
             workers,
             ports: ports.into_iter().collect(),
@@ -276,7 +283,8 @@ impl Node {
         let first_round_ends = Instant::now() + FIRST_ROUND;
         let mut is_ready = false;
         loop {
-            if !is_ready && (self.is_settled().await || Instant::now() >= first_round_ends) {
+            if !is_ready && !self.draining && (self.is_settled().await || Instant::now() >= first_round_ends)
+            {
                 is_ready = true;
                 self.ready().await;
             }
@@ -301,7 +309,7 @@ impl Node {
         if let Some(log) = &self.access_log {
             log.flush(Duration::from_secs(2));
         }
-        let socket = self.file.fleet.paths.run.join("admin.sock");
+        let socket = self.started_with.paths.run.join("admin.sock");
         let _ = fs::remove_file(socket);
         tracing::info!("stopped");
         Ok(())

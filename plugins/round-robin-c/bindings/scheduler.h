@@ -41,7 +41,7 @@ typedef uint8_t weir_policy_types_state_t;
 #define WEIR_POLICY_TYPES_STATE_UP 0
 // Failed its checks, or its agent says so. Takes nothing.
 #define WEIR_POLICY_TYPES_STATE_DOWN 1
-// Finishes what it has; takes new work only from clients that are bound to it.
+// Finishes what it has; takes no new work.
 #define WEIR_POLICY_TYPES_STATE_DRAIN 2
 // Taken out by an operator or its agent. Takes nothing.
 #define WEIR_POLICY_TYPES_STATE_MAINT 3
@@ -122,8 +122,8 @@ typedef struct exports_weir_policy_scheduling_choice_t {
   } val;
 } exports_weir_policy_scheduling_choice_t;
 
-// The server at this index of the last `update`. The host refuses a server that is
-// down, in maintenance or tried already, counts that, and does as for `fallback`.
+// The server at this index of the last `update`. The host refuses a server that
+// takes no new work (not `up`, or of weight 0) or was tried already, counts that, and does as for `fallback`.
 #define EXPORTS_WEIR_POLICY_SCHEDULING_CHOICE_SERVER 0
 // Let the host's weighted round robin choose.
 #define EXPORTS_WEIR_POLICY_SCHEDULING_CHOICE_FALLBACK 1

@@ -1,6 +1,7 @@
 //! The decision for one request: a worker's position in its view, and what to do when a policy does not answer.
 
 use super::{Choice, Failure, Plan, Policy, Request, View};
+use crate::model::MAX_SERVERS;
 
 /// A worker's own position in the plans of one pool. Nothing is shared between workers, so each goes round by itself.
 #[derive(Debug, Default)]
@@ -77,6 +78,10 @@ impl Chooser {
             view.servers.get(index as usize).is_some_and(|s| s.is_usable() && s.has_room() && !tried(index))
         };
         let mut failure = None;
+        if view.native.is_empty() {
+            // None is usable, whatever was planned.
+            return Chosen { server: None, by: By::Exhausted, failure };
+        }
         match &view.plan {
             Plan::Table(rows) => {
                 if let Some(server) = first_from(rows, row_of(request.key, rows.len()), good) {
@@ -142,19 +147,27 @@ fn row_of(key: u64, rows: usize) -> usize {
 /// The first entry from `start` on, going round once, that is good, with its position.
 fn first_from(list: &[u32], start: usize, good: impl Fn(u32) -> bool) -> Option<(usize, u32)> {
     let start = if start < list.len() { start } else { 0 };
+    let first = *list.get(start)?;
+    if good(first) { Some((start, first)) } else { next_good(list, start, first, good) }
+}
+
+/// The entry after `start`, going round, that is good. Servers repeat in long lists, so each is asked about once: a table of a
+/// million rows whose servers are all full costs a look at each row and no more.
+#[cold]
+fn next_good(list: &[u32], start: usize, first: u32, good: impl Fn(u32) -> bool) -> Option<(usize, u32)> {
+    let mut bad = [0u64; MAX_SERVERS / 64];
+    let mut is_new = |server: u32| -> bool {
+        // A list may name no server past the limit; one that does is asked about each time.
+        let Some(word) = bad.get_mut(server as usize / 64) else { return true };
+        let bit = 1 << (server % 64);
+        let is_new = *word & bit == 0;
+        *word |= bit;
+        is_new
+    };
+    is_new(first);
     let (before, after) = list.split_at_checked(start)?;
-    // Servers repeat in long lists, and a bad one is asked about at each of its rows; the last one asked about is remembered.
-    let mut last_bad = None;
-    for (at, server) in (start..).zip(after).chain((0..).zip(before)) {
-        if last_bad == Some(*server) {
-            continue;
-        }
-        if good(*server) {
-            return Some((at, *server));
-        }
-        last_bad = Some(*server);
-    }
-    None
+    let entries = (start..).zip(after).chain((0..).zip(before));
+    entries.map(|(at, server)| (at, *server)).find(|(_, server)| is_new(*server) && good(*server))
 }
 
 #[cfg(test)]
@@ -225,6 +238,20 @@ mod tests {
         let mut policy = Scripted(vec![Ok(Choice::Server(0))]);
         let chosen = Chooser::default().choose(&v, request(0), true, Some(&mut policy), |_| false);
         assert_eq!(chosen, Chosen { server: Some(1), by: By::Fallback, failure: None });
+    }
+
+    #[test]
+    fn each_server_of_a_long_table_is_asked_about_once() {
+        let list = servers(&[1; 3]);
+        let v = view(&list, Plan::table((0..30_000).map(|row| row % 3).collect(), 3).unwrap());
+        let asked = std::cell::Cell::new(0);
+        let chosen = Chooser::default().choose(&v, request(7), true, None, |_| {
+            asked.set(asked.get() + 1);
+            true
+        });
+        assert_eq!(chosen.by, By::Exhausted);
+        // Once for the table, once for the native cycle that comes after it.
+        assert_eq!(asked.get(), 6);
     }
 
     #[test]

@@ -14,12 +14,15 @@ use crate::pools::{Prepared, RunningPool};
 use crate::settings;
 
 /// How long services wait for the first round of checks of a pool that is new, before they are switched to it.
-const NEW_POOL: Duration = Duration::from_secs(5);
+const NEW_POOL: Duration = Duration::from_secs(2);
 
 impl Node {
     /// Reads the fleet file and the plugin directory and applies what they say. The answer is for a person; an error means
     /// that nothing has changed.
     pub(super) async fn reload(&mut self) -> Result<String, String> {
+        if self.draining {
+            return Err("the node is stopping".to_owned());
+        }
         // What systemd wants to know of a `notify-reload` service; elsewhere nobody listens.
         let mut reloading = vec![NotifyState::Reloading];
         reloading.extend(NotifyState::monotonic_usec_now());
@@ -34,7 +37,11 @@ impl Node {
             }
         }
         self.reload_error = outcome.as_ref().err().cloned();
-        let _ = sd_notify::notify(&[NotifyState::Ready]);
+        if !self.draining {
+            let words =
+                outcome.as_ref().map_or("the last reload was refused, see weir status", |_| "serving");
+            let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(words)]);
+        }
         outcome
     }
 
@@ -83,17 +90,22 @@ impl Node {
         let prepared: Vec<_> = pools
             .map(|(name, pool)| Prepared::new(name, pool, fleet, &self.operators))
             .collect::<anyhow::Result<_>>()?;
-        let mut started = Vec::new();
+        // Whatever can fail, first; from then on nothing does, so that a file is applied whole or not at all.
+        let (mut changes, mut news) = (Vec::new(), Vec::new());
         for prepared in prepared {
-            match self.pools.get_mut(prepared.name()) {
-                Some(running) => running.apply(&self.ground, prepared)?,
-                None => {
-                    let name = prepared.name().clone();
-                    started.push(name.clone());
-                    self.pools.insert(name, RunningPool::start(&self.ground, prepared)?);
-                }
+            let name = prepared.name().clone();
+            match self.pools.get(&name) {
+                Some(running) => changes.push((name, running.stage(&self.ground, &prepared)?, prepared)),
+                None => news.push((name, RunningPool::start(&self.ground, prepared)?)),
             }
         }
+        for (name, change, prepared) in changes {
+            if let Some(running) = self.pools.get_mut(&name) {
+                running.apply(prepared, change);
+            }
+        }
+        let started: Vec<_> = news.iter().map(|(name, _)| name.clone()).collect();
+        self.pools.extend(news);
         if self.shards.is_some() {
             let end = tokio::time::Instant::now() + NEW_POOL;
             for pool in started.iter().filter_map(|name| self.pools.get(name)) {

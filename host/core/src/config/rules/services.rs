@@ -17,6 +17,12 @@ pub(super) fn check(fleet: &Fleet, rules: &mut Rules<'_, '_, '_>) {
                 "a request timeout of zero fails every request: write a time such as \"50s\"".to_owned();
             rules.value(at!["services", name.as_str(), "client-timeouts", "request"], message);
         }
+        if timeouts.idle == Period::ZERO {
+            let message =
+                "an idle timeout of zero closes clients before they can ask: write a time such as \"60s\""
+                    .to_owned();
+            rules.value(at!["services", name.as_str(), "client-timeouts", "idle"], message);
+        }
     }
     overlaps(fleet, rules);
 }

@@ -278,6 +278,14 @@ const CASES: &[Case] = &[
         &[("[services", "timeouts = { connect = \"0s\" }\n[services")],
         &[r#"6:24: a connect timeout of zero fails every request: write a time such as "5s""#],
     ),
+    // The same for clients.
+    (
+        &[("port = 80", "port = 80\nclient-timeouts = { request = \"0s\", idle = \"0s\" }")],
+        &[
+            r#"8:31: a request timeout of zero fails every request: write a time such as "50s""#,
+            r#"8:44: an idle timeout of zero closes clients before they can ask: write a time such as "60s""#,
+        ],
+    ),
     // A check without a type.
     (&[("[services", "check = {}\n[services")], &["6:9: `type` is missing"]),
     // A timeout that is longer than the interval.
