@@ -98,6 +98,19 @@ fn contents() -> Result<[Vec<u8>; 3]> {
     Ok([good, read("weighted-round-robin.wasm")?, broken])
 }
 
+/// The content with a custom section that makes it another one, so that each is compiled and none comes from the cache. At
+/// the end of a file that was cut off it changes nothing for the better.
+fn numbered(content: &[u8], number: u64) -> Vec<u8> {
+    const NAME: &[u8] = b"number";
+    let length = 1 + NAME.len() + size_of::<u64>();
+    let mut numbered = content.to_vec();
+    // Section 0, its length and that of its name: both below 128, so one byte each.
+    numbered.extend([0, length as u8, NAME.len() as u8]);
+    numbered.extend(NAME);
+    numbered.extend((u64::from(std::process::id()) << 32 | number).to_le_bytes());
+    numbered
+}
+
 /// A run during which the file is replaced every second.
 fn replacing(
     address: SocketAddr,
@@ -109,11 +122,11 @@ fn replacing(
     let (stop, stopped) = channel::<()>();
     std::thread::scope(|scope| {
         let replacer = scope.spawn(move || -> Result<()> {
-            for content in contents.iter().cycle().skip(1) {
+            for (content, number) in contents.iter().cycle().skip(1).zip(0u64..) {
                 if stopped.recv_timeout(Duration::from_secs(1)) != Err(RecvTimeoutError::Timeout) {
                     break;
                 }
-                replace(file, content)?;
+                replace(file, &numbered(content, number))?;
             }
             Ok(())
         });
