@@ -67,7 +67,8 @@ pub(crate) fn pool(pool: &config::Pool) -> anyhow::Result<PoolSettings> {
     Ok(PoolSettings {
         timeouts: ServerTimeouts {
             connect: t.connect.get(),
-            read: t.response.get().max(t.read.get()),
+            response: t.response.get(),
+            read: t.read.get(),
             write: t.write.get(),
             idle: t.idle.get(),
         },

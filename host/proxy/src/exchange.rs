@@ -8,6 +8,7 @@ use weir_core::model::Server;
 use weir_core::schedule::{By, Outcome};
 
 use crate::access_log::Term;
+use crate::settings::ServerTimeouts;
 use crate::shard::Vitals;
 use crate::stats::Trouble;
 use crate::worker::{Held, Route, Worker};
@@ -61,6 +62,12 @@ impl Exchange {
     /// Microseconds from the start to `now`.
     pub(crate) fn micros(&self, now: Instant) -> u32 {
         micros(now.saturating_duration_since(self.started))
+    }
+
+    /// The attempt's limits, where Pingora has none that says the same: it knows one for the answer's head and its parts.
+    pub(crate) fn own_timeouts(&self) -> Option<&ServerTimeouts> {
+        let timeouts = &self.attempt.as_ref()?.held.settings.timeouts;
+        (timeouts.response != timeouts.read).then_some(timeouts)
     }
 
     /// Ends the attempt as a failure of its server; returns whether another server may be tried.

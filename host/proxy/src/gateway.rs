@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::header::{HOST, TRANSFER_ENCODING};
 use http::{HeaderValue, Version};
 use pingora_core::modules::http::HttpModules;
@@ -128,7 +129,7 @@ impl ProxyHttp for Gateway {
         session.set_read_timeout(Some(client.read));
         session.set_write_timeout(Some(client.write));
         if let Some(downstream) = Downstream::of(session.downstream_session.stream()) {
-            downstream.begin(client.keep_alive);
+            downstream.begin(client);
         }
         if let Some(status) = self.refusal(session) {
             ctx.term = Term::BadRequest;
@@ -193,6 +194,22 @@ impl ProxyHttp for Gateway {
         Ok(peer)
     }
 
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        _: &mut Option<Bytes>,
+        is_last: bool,
+        ctx: &mut Exchange,
+    ) -> Result<()> {
+        if is_last
+            && let Some(timeouts) = ctx.own_timeouts()
+            && let Some(downstream) = Downstream::of(session.downstream_session.stream())
+        {
+            downstream.sent(Instant::now(), timeouts.response);
+        }
+        Ok(())
+    }
+
     async fn connected_to_upstream(
         &self,
         _: &mut Session,
@@ -239,11 +256,16 @@ impl ProxyHttp for Gateway {
         client_reused: bool,
     ) -> Box<Error> {
         e.retry.decide_reuse(client_reused);
+        let overdue = Downstream::of(session.downstream_session.stream()).is_some_and(Downstream::is_overdue);
+        if overdue {
+            // The timer is the client connection's, the fault the server's.
+            e.as_up();
+        }
         if *e.esource() != ErrorSource::Upstream {
             e.set_retry(false);
             return e;
         }
-        let timed_out = matches!(e.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
+        let timed_out = overdue || matches!(e.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
         let trouble = if timed_out { Trouble::Timeout } else { Trouble::Broken };
         ctx.term = if timed_out { Term::ServerTimeout } else { Term::ServerError };
         // Pingora says so of an idle connection that turned out closed when it was read, not when it was written.
@@ -275,6 +297,11 @@ impl ProxyHttp for Gateway {
         ctx.response = ctx.micros(now);
         if let Some(attempt) = &mut ctx.attempt {
             attempt.answered(head.status.as_u16(), now);
+        }
+        if let Some(timeouts) = ctx.own_timeouts()
+            && let Some(downstream) = Downstream::of(session.downstream_session.stream())
+        {
+            downstream.answered(now, timeouts.read);
         }
         ctx.term = Term::Ok;
         Ok(())

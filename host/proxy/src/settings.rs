@@ -12,7 +12,10 @@ use http::HeaderName;
 pub struct ServerTimeouts {
     /// To set up a TCP connection, the PROXY line included.
     pub connect: Duration,
-    /// Between two reads: to the first byte of the answer, and between its parts.
+    /// From the end of the request to the head of the answer. For a client that has sent its next request already, the longer one
+    /// of this and `read` counts.
+    pub response: Duration,
+    /// Between two parts of an answer.
     pub read: Duration,
     /// For one write of the request.
     pub write: Duration,
@@ -21,10 +24,11 @@ pub struct ServerTimeouts {
 }
 
 impl Default for ServerTimeouts {
-    /// 5 s to connect, 50 s to answer, 50 s to take a write, 30 s unused.
+    /// 5 s to connect, 50 s to answer, 50 s between two parts, 50 s to take a write, 30 s unused.
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(5),
+            response: Duration::from_secs(50),
             read: Duration::from_secs(50),
             write: Duration::from_secs(50),
             idle: Duration::from_secs(30),
@@ -35,7 +39,7 @@ impl Default for ServerTimeouts {
 /// Limits on what a client may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientTimeouts {
-    /// Between two reads of a request.
+    /// From the first part of a request's head to its end, and between two reads of its body.
     pub read: Duration,
     /// For one write of the answer.
     pub write: Duration,
@@ -80,7 +84,8 @@ pub struct PoolSettings {
     /// What the policy's key is made of.
     pub key: Key,
     /// Whether each connection to a server begins with a PROXY line (version 1) that names the client. Connections
-    /// are then used again for the same client connection only.
+    /// are then used again for the same client connection only, and kept for a second at most, whatever `idle` says: what is
+    /// left when the client has gone is of no use to anybody.
     pub send_proxy: bool,
 }
 

@@ -235,6 +235,9 @@ pub struct ProxyStats {
     pub misdirected: u64,
     /// Requests that this node answered itself: 4xx, 5xx and `/healthcheck`.
     pub answered: u64,
+    /// Requests that came to nothing before anybody could be asked to serve them, so that no log has them: bytes that are no
+    /// request, heads that are ambiguous, broken off or too slow, and `CONNECT`. At most one for each connection: it is closed.
+    pub malformed: u64,
     /// Client connections open now.
     pub connections: u64,
     /// Requests being served now.
@@ -250,6 +253,7 @@ pub(crate) struct ShardCounters {
     accepted: Count,
     misdirected: Count,
     answered: Count,
+    malformed: Count,
     opened: Count,
     closed: Count,
     begun: Count,
@@ -267,6 +271,10 @@ impl ShardCounters {
 
     pub(crate) fn answered(&self) {
         self.answered.add(1);
+    }
+
+    pub(crate) fn malformed(&self) {
+        self.malformed.add(1);
     }
 
     pub(crate) fn opened(&self) {
@@ -289,6 +297,7 @@ impl ShardCounters {
         sum.accepted += self.accepted.get();
         sum.misdirected += self.misdirected.get();
         sum.answered += self.answered.get();
+        sum.malformed += self.malformed.get();
         // The end is read first: a connection that opens in between is then counted, never one that was not there.
         let (closed, ended) = (self.closed.get(), self.ended.get());
         sum.connections += self.opened.get().saturating_sub(closed);

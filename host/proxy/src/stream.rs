@@ -4,13 +4,14 @@
 //! they are wanted. This one reads straight into the buffer of the parser, knows its addresses from the accept, and
 //! holds back small writes so that head and body of a small answer leave in one system call.
 
+mod limit;
+
 use std::any::Any;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -24,11 +25,12 @@ use pingora_core::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::Sleep;
 
 use crate::proxy_line::ProxyLine;
 use crate::service::normal;
+use crate::settings::ClientTimeouts;
 use crate::shard::Vitals;
+use limit::{Limit, Phase};
 
 /// Writes are held back while they are together no longer than this.
 const HOLD: usize = 8 * 1024;
@@ -47,66 +49,17 @@ pub(crate) struct Downstream {
     client_ip: HeaderValue,
     /// Made when a pool first wants it.
     line: OnceLock<Arc<ProxyLine>>,
-    rest: Rest,
+    limit: Limit,
     vitals: Arc<Vitals>,
 }
 
-/// The time between two requests, and its limit. One timer for all of them: it is not set anew for each request,
-/// it goes off when the limit could be over and looks whether it is.
-struct Rest {
-    timer: Pin<Box<Sleep>>,
-    /// Microseconds.
-    limit: AtomicU64,
-    opened: Instant,
-    /// Whether no request is being served.
-    now: AtomicBool,
-    /// Since when, in microseconds from `opened`.
-    since: AtomicU64,
-}
-
-/// Ten years, in microseconds: a moment that far away can still be computed.
-const FOR_EVER: u64 = 315_360_000_000_000;
-
-fn whole_micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(FOR_EVER).min(FOR_EVER)
-}
-
-impl Rest {
-    fn new(limit: Duration) -> Self {
-        let opened = Instant::now();
-        let timer = Box::pin(tokio::time::sleep(limit));
-        Self {
-            timer,
-            limit: AtomicU64::new(whole_micros(limit)),
-            opened,
-            now: AtomicBool::new(true),
-            since: AtomicU64::new(0),
-        }
-    }
-
-    /// Ready where the limit is over.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while self.now.load(Ordering::Relaxed) {
-            ready!(self.timer.as_mut().poll(cx));
-            let micros =
-                self.since.load(Ordering::Relaxed).saturating_add(self.limit.load(Ordering::Relaxed));
-            let end = self.opened + Duration::from_micros(micros.min(FOR_EVER));
-            if Instant::now() >= end {
-                return Poll::Ready(());
-            }
-            self.timer.as_mut().reset(end.into());
-        }
-        Poll::Pending
-    }
-}
-
 impl Downstream {
-    /// A connection that was accepted, and how long it may be without a request. Counted as open until it is dropped.
+    /// A connection that was accepted, and how long it is waited for. Counted as open until it is dropped.
     pub(crate) fn new(
         tcp: TcpStream,
         client: SocketAddr,
         local: SocketAddr,
-        rest: Duration,
+        timeouts: &ClientTimeouts,
         vitals: Arc<Vitals>,
     ) -> Self {
         let (client, local) = (normal(client), normal(local));
@@ -114,21 +67,48 @@ impl Downstream {
         let client_ip = HeaderValue::try_from(client.ip().to_string())
             .unwrap_or_else(|_| HeaderValue::from_static("unknown"));
         vitals.counters.opened();
-        let rest = Rest::new(rest);
-        Self { tcp, held: Vec::new(), sent: 0, client, local, client_ip, line: OnceLock::new(), rest, vitals }
+        let limit = Limit::new(timeouts);
+        Self {
+            tcp,
+            held: Vec::new(),
+            sent: 0,
+            client,
+            local,
+            client_ip,
+            line: OnceLock::new(),
+            limit,
+            vitals,
+        }
     }
 
-    /// A request's head was read. `limit` is for the rest that comes after it.
-    pub(crate) fn begin(&self, limit: Duration) {
-        self.rest.limit.store(whole_micros(limit), Ordering::Relaxed);
-        self.rest.now.store(false, Ordering::Relaxed);
+    /// A request's head was read. `timeouts` are for the next one.
+    pub(crate) fn begin(&self, timeouts: &ClientTimeouts) {
+        self.limit.begin(timeouts);
+    }
+
+    /// A server has the whole request, and may take this long until its answer begins.
+    pub(crate) fn sent(&self, now: Instant, response: Duration) {
+        self.limit.sent(now, response);
+    }
+
+    /// The head of an answer came. Its parts may be this far from each other.
+    pub(crate) fn answered(&self, now: Instant, read: Duration) {
+        self.limit.answered(now, read);
+    }
+
+    /// Whether what looks like an error of the client is a server that took too long.
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.limit.is(Phase::Overdue)
     }
 
     /// The request is over.
     pub(crate) fn end(&self, now: Instant) {
-        let since = whole_micros(now.saturating_duration_since(self.rest.opened));
-        self.rest.since.store(since, Ordering::Relaxed);
-        self.rest.now.store(true, Ordering::Relaxed);
+        self.limit.end(now);
+    }
+
+    /// What comes from now on is another request.
+    pub(crate) fn settled(&self) {
+        self.limit.settled();
     }
 
     /// The connection below a Pingora session.
@@ -198,6 +178,10 @@ impl Downstream {
 
 impl Drop for Downstream {
     fn drop(&mut self) {
+        if self.limit.is(Phase::Head) {
+            // Pingora has refused it, or it never came to its end.
+            self.vitals.counters.malformed();
+        }
         self.vitals.counters.closed();
     }
 }
@@ -211,7 +195,11 @@ impl fmt::Debug for Downstream {
 impl AsyncRead for Downstream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        let before = buf.filled().len();
         let read = Pin::new(&mut this.tcp).poll_read(cx, buf);
+        if buf.filled().len() > before && this.limit.is(Phase::Waiting) {
+            this.limit.stir();
+        }
         if read.is_pending() && !this.held.is_empty() {
             // Nobody has more to do for this connection now, so a slow answer must not wait in our buffer for its
             // next part. What the socket does not take goes with the next write.
@@ -219,7 +207,7 @@ impl AsyncRead for Downstream {
                 return Poll::Ready(Err(e));
             }
         }
-        if read.is_pending() && this.rest.poll(cx).is_ready() {
+        if read.is_pending() && this.limit.poll(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         read
@@ -229,6 +217,7 @@ impl AsyncRead for Downstream {
 impl AsyncWrite for Downstream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.limit.stir();
         if this.held.len() + buf.len() <= HOLD {
             this.held.extend_from_slice(buf);
             return Poll::Ready(Ok(buf.len()));

@@ -67,8 +67,7 @@ impl Accept {
             self.vitals.counters.misdirected();
             return;
         };
-        let rest = route.service.client.keep_alive;
-        let stream = Downstream::new(tcp, client, local, rest, self.vitals.clone());
+        let stream = Downstream::new(tcp, client, local, &route.service.client, self.vitals.clone());
         tokio::spawn(serve(self.app.clone(), stream, self.closing.clone()));
     }
 }
@@ -89,6 +88,9 @@ async fn serve(app: Arc<App>, stream: Downstream, closing: watch::Receiver<bool>
     loop {
         let Some(reused) = app.process_new_http(session, &closing).await else { return };
         let (stream, settings) = reused.consume();
+        if let Some(downstream) = Downstream::of(Some(&stream)) {
+            downstream.settled();
+        }
         session = ServerSession::new_http1(stream);
         if let Some(settings) = settings {
             settings.apply_to_session(&mut session);

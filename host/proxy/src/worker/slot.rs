@@ -16,6 +16,9 @@ use crate::stats::ServerCounters;
 /// How often an instance that failed is asked for again.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
+/// How long a connection is kept that only one client connection can use.
+const OF_ONE_CLIENT: Duration = Duration::from_secs(1);
+
 /// A view and what was made of it, for the requests of one shard. Its count is touched by that shard only.
 pub(crate) struct Held {
     pub(crate) pool: Arc<Pool>,
@@ -241,9 +244,11 @@ fn held(pool: &Arc<Pool>) -> Arc<Held> {
     let mut peer = HttpPeer::new(nowhere, false, String::new());
     peer.options.connection_timeout = Some(timeouts.connect);
     peer.options.total_connection_timeout = Some(timeouts.connect);
-    peer.options.read_timeout = Some(timeouts.read);
+    // Where these differ, the client's connection has a timer for each; this one is then a backstop.
+    peer.options.read_timeout = Some(timeouts.response.max(timeouts.read));
     peer.options.write_timeout = Some(timeouts.write);
-    peer.options.idle_timeout = Some(timeouts.idle);
+    peer.options.idle_timeout =
+        Some(if snapshot.settings.send_proxy { timeouts.idle.min(OF_ONE_CLIENT) } else { timeouts.idle });
     Arc::new(Held {
         pool: pool.clone(),
         source: snapshot.source.clone(),

@@ -1,12 +1,11 @@
 //! Clients that mean ill or go away, and what is written of them.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use weir_proxy::{AccessLog, ClientTimeouts, Options, Service, ServiceTable};
 
-use crate::site::{Origin, Plans, Site, eventually, ok, servers};
+use crate::site::{Kept, Origin, Plans, Site, eventually, ok, servers};
 
 #[test]
 fn a_request_with_two_lengths_is_refused() {
@@ -102,18 +101,54 @@ fn a_server_takes_no_more_than_its_limit() {
     eventually("there is room again", || site.client().get("/").status == 200);
 }
 
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Kept {
-    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(buf);
-        Ok(buf.len())
+#[test]
+fn what_is_no_request_is_counted_and_what_is_one_is_not() {
+    let origin = Origin::saying("a");
+    let site = Site::of(&[&origin]);
+    let none = [
+        "\x16\x03\x01\x02\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        "CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n",
+        // Breaks off.
+        "GET / HTTP/1.1\r\nHost: ",
+        // After one that is served.
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    ];
+    for (before, request) in (0..).zip(none) {
+        let mut client = site.client();
+        client.send(request);
+        if !request.ends_with("\r\n\r\n") {
+            client.0.get_ref().shutdown(std::net::Shutdown::Write).unwrap();
+        }
+        eventually(request, || site.shards.stats().malformed == before + 1);
     }
+    // One whose body is left unread, one that is refused, one that is answered here, and none.
+    let mut client = site.client();
+    client.send("POST /healthcheck HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n");
+    assert_eq!(client.answer().unwrap().status, 200);
+    let mut client = site.client();
+    client.get("/");
+    client.send("GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(client.answer().unwrap().status, 400);
+    drop((client, site.client()));
+    eventually("all are closed", || {
+        site.shards.stats().accepted == 8 && site.shards.stats().connections == 0
+    });
+    assert_eq!(site.shards.stats().malformed, none.len() as u64);
+}
 
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+#[test]
+fn a_head_that_has_begun_must_come_to_its_end() {
+    let origin = Origin::saying("a");
+    let site = Site::of(&[&origin]);
+    let client = ClientTimeouts { read: Duration::from_millis(100), ..ClientTimeouts::default() };
+    let address = ([127, 0, 0, 1], site.port).into();
+    let service = Service { client, ..Service::new("web", vec![address], site.pool.clone()) };
+    site.shards.set_services(ServiceTable::new(vec![service]).unwrap());
+    let mut client = site.client();
+    assert_eq!(client.get("/").status, 200);
+    client.send("GET / HTTP/1.1\r\nHost: ");
+    assert!(client.is_over());
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! Servers that cannot be reached, do not answer, or break off.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use weir_core::schedule::Plan;
-use weir_proxy::{PoolSettings, ServerTimeouts};
+use weir_proxy::{AccessLog, Options, PoolSettings, ServerTimeouts};
 
-use crate::site::{Origin, Plans, Reply, Site, eventually, nobody, ok, servers};
+use crate::site::{Kept, Origin, Plans, Reply, Site, eventually, nobody, ok, servers};
 
 #[test]
 fn a_server_that_refuses_costs_no_request() {
@@ -84,10 +84,66 @@ fn a_server_that_never_answers_is_a_504() {
             let _ = tcp.read(&mut [0]);
         }))
     });
-    let timeouts = ServerTimeouts { read: Duration::from_millis(50), ..ServerTimeouts::default() };
+    let kept = Kept::default();
+    for response_first in [true, false] {
+        let (short, long) = (Duration::from_millis(50), Duration::from_secs(600));
+        let timeouts = if response_first {
+            ServerTimeouts { response: short, read: long, ..ServerTimeouts::default() }
+        } else {
+            ServerTimeouts { response: short, read: short, ..ServerTimeouts::default() }
+        };
+        let settings = PoolSettings { timeouts, ..PoolSettings::default() };
+        let access_log = Some(AccessLog::to_writer(kept.clone()).unwrap());
+        let options = Options { access_log, ..Options::default() };
+        let plans = Plans { settings, options, ..Plans::default() };
+        let site = Site::new(servers(&[(origin.address, 1)]), plans);
+        let mut client = site.client();
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+        assert_eq!(client.answer().unwrap().status, 504);
+        assert_eq!(site.client().get("/").status, 504);
+        assert_eq!(site.pool.stats().servers[0].timed_out, 2);
+        eventually("the lines are written", || kept.text().matches("server-timeout").count() >= 2);
+        kept.0.lock().unwrap().clear();
+    }
+}
+
+/// An answer whose second part comes after this long.
+fn in_two_parts(pause: Duration) -> Origin {
+    Origin::start(move |_| {
+        Reply::Take(Box::new(move |mut tcp| {
+            let _ = tcp.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\none");
+            std::thread::sleep(pause);
+            let _ = tcp.write_all(b"two");
+        }))
+    })
+}
+
+#[test]
+fn the_parts_of_an_answer_may_be_further_from_each_other_than_its_head_from_the_request() {
+    let origin = in_two_parts(Duration::from_millis(400));
+    let timeouts = ServerTimeouts {
+        response: Duration::from_millis(200),
+        read: Duration::from_secs(600),
+        ..ServerTimeouts::default()
+    };
     let settings = PoolSettings { timeouts, ..PoolSettings::default() };
     let site = Site::new(servers(&[(origin.address, 1)]), Plans { settings, ..Plans::default() });
-    assert_eq!(site.client().get("/").status, 504);
+    assert_eq!(site.client().get("/").body, "onetwo");
+}
+
+#[test]
+fn an_answer_that_stops_is_given_up_also_where_its_head_may_take_longer() {
+    let origin = in_two_parts(Duration::from_secs(60));
+    let timeouts = ServerTimeouts {
+        response: Duration::from_secs(600),
+        read: Duration::from_millis(100),
+        ..ServerTimeouts::default()
+    };
+    let settings = PoolSettings { timeouts, ..PoolSettings::default() };
+    let site = Site::new(servers(&[(origin.address, 1)]), Plans { settings, ..Plans::default() });
+    let mut client = site.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(client.answer().is_none());
     assert_eq!(site.pool.stats().servers[0].timed_out, 1);
 }
 

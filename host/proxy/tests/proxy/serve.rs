@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use weir_core::model::State;
 use weir_core::schedule::{Plan, View};
@@ -117,6 +119,28 @@ fn the_proxy_line_names_the_client_and_no_two_clients_share_a_connection() {
             assert_eq!(request.proxy_line.as_deref(), Some(&*line));
         }
     }
+}
+
+#[test]
+fn connections_with_a_proxy_line_do_not_outlive_their_client() {
+    let open = Arc::new(AtomicUsize::new(0));
+    let count = open.clone();
+    let origin = Origin::start(move |_| {
+        let open = count.clone();
+        Reply::Take(Box::new(move |mut tcp| {
+            open.fetch_add(1, Ordering::SeqCst);
+            tcp.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na").unwrap();
+            let _ = tcp.read(&mut [0]);
+            open.fetch_sub(1, Ordering::SeqCst);
+        }))
+    });
+    let settings = PoolSettings { send_proxy: true, ..PoolSettings::default() };
+    let site = Site::new(servers(&[(origin.address, 1)]), Plans { settings, ..Plans::default() });
+    for _ in 0..10 {
+        assert_eq!(site.client().get("/").status, 200);
+    }
+    assert_eq!(origin.connections(), 10);
+    eventually("all are closed", || open.load(Ordering::SeqCst) == 0);
 }
 
 #[test]
