@@ -36,6 +36,7 @@ pub(crate) const fn error(status: u16) -> Answer {
         408 => "408 Request Timeout: the request did not come in time\n",
         421 => "421 Misdirected Request: no service has this address\n",
         431 => "431 Request Header Fields Too Large\n",
+        501 => "501 Not Implemented: no transfer encoding but chunked is understood\n",
         502 => "502 Bad Gateway: the server's connection broke or its answer was none\n",
         503 => "503 Service Unavailable: no server can take this request now\n",
         504 => "504 Gateway Timeout: the server did not answer in time\n",

@@ -73,8 +73,7 @@ impl Exchange {
     /// Ends the attempt as a failure of its server; returns whether another server may be tried.
     pub(crate) fn fail_attempt(&mut self, trouble: Trouble, may_retry: bool) -> bool {
         let Some(attempt) = self.attempt.take() else { return false };
-        let retry =
-            may_retry && self.attempts <= attempt.held.settings.retries.min(crate::settings::MAX_RETRIES);
+        let retry = may_retry && self.may_try_again(&attempt);
         let outcome = match trouble {
             Trouble::Connect | Trouble::Broken => Outcome::ConnectionFailed,
             Trouble::ConnectTimeout | Trouble::Timeout => Outcome::TimedOut,
@@ -82,14 +81,40 @@ impl Exchange {
         if let Some(counters) = attempt.held.counters.get(attempt.index as usize) {
             counters.trouble(attempt.worker, trouble, retry);
         }
-        if let Some(server) = attempt.server() {
-            self.tried.push(server.id);
-            self.tried_names.push(server.name.clone());
-        }
+        self.note_tried(&attempt);
         if !attempt.reported {
             attempt.report(outcome, attempt.started.elapsed());
         }
         retry
+    }
+
+    /// Ends the attempt because its connection had been closed while it was idle, and returns whether there may be another. Then
+    /// it is no failure of the server: it is counted as a retry only, and no policy hears of it.
+    pub(crate) fn retry_idle(&mut self) -> bool {
+        match self.attempt.take() {
+            Some(attempt) if self.may_try_again(&attempt) => {
+                if let Some(counters) = attempt.held.counters.get(attempt.index as usize) {
+                    counters.retried(attempt.worker);
+                }
+                self.note_tried(&attempt);
+                true
+            }
+            attempt => {
+                self.attempt = attempt;
+                self.fail_attempt(Trouble::Broken, false)
+            }
+        }
+    }
+
+    fn may_try_again(&self, attempt: &Attempt) -> bool {
+        self.attempts <= attempt.held.settings.retries.min(crate::settings::MAX_RETRIES)
+    }
+
+    fn note_tried(&mut self, attempt: &Attempt) {
+        if let Some(server) = attempt.server() {
+            self.tried.push(server.id);
+            self.tried_names.push(server.name.clone());
+        }
     }
 }
 

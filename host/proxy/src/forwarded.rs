@@ -1,16 +1,20 @@
-//! What a server is told of a request besides the request: who asked, how, and by which id we know it.
+//! What a server is told of a request besides the request: who asked, how, and by which id we know it. And what of an
+//! answer is for us alone.
 //!
 //! Pingora keeps the spelling of header names in a second map beside the headers, and every change, copy and removal is
 //! made in both. Names mean the same in any case, and HAProxy writes them in lower case too, so the second map
 //! is dropped before the headers are copied for a server: that pays for all that is added here.
 
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
-use pingora_http::RequestHeader;
+use pingora_http::{RequestHeader, ResponseHeader};
 
 static FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static ID: HeaderName = HeaderName::from_static("x-request-id");
+
+static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Headers that are added at most.
 const ADDED: usize = 3;
@@ -45,6 +49,25 @@ pub(crate) fn tell(
     let id = add(&mut parts.headers, client, id);
     let spare = std::mem::replace(head, RequestHeader::from(parts));
     (id, spare)
+}
+
+/// Removes from an answer what the server said of its own connection, and what it names there. How long an answer is stays
+/// in it, whatever is named: without that it would be another answer.
+pub(crate) fn keep_to_ourselves(head: &mut ResponseHeader) {
+    if head.headers.contains_key(CONNECTION) {
+        let said: Vec<HeaderValue> = head.headers.get_all(CONNECTION).iter().cloned().collect();
+        for name in said.iter().flat_map(|value| value.as_bytes().split(|b| *b == b',')) {
+            if let Ok(name) = HeaderName::from_bytes(name.trim_ascii())
+                && name != CONTENT_LENGTH
+                && name != TRANSFER_ENCODING
+            {
+                head.remove_header(&name);
+            }
+        }
+        head.remove_header(&CONNECTION);
+    }
+    head.remove_header(&KEEP_ALIVE);
+    head.remove_header(&PROXY_CONNECTION);
 }
 
 /// Whether the target on the wire is what its parsed form says: nearly every request's is.

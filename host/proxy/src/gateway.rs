@@ -6,19 +6,20 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderValue, Version};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
-use pingora_http::ResponseHeader;
+use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use weir_core::schedule::By;
 
 use crate::access_log::{Entry, Term};
 use crate::answer;
 use crate::exchange::{Attempt, Exchange};
+use crate::forwarded;
 use crate::proxy_line::Announce;
 use crate::shard::Vitals;
 use crate::stats::Trouble;
@@ -45,11 +46,22 @@ impl Gateway {
         {
             return Some(431);
         }
-        // Pingora lets Transfer-Encoding win and removes Content-Length. Somebody before us may have thought otherwise,
-        // and then this is two requests to one of us.
-        if head.headers.contains_key(TRANSFER_ENCODING) && raw().is_some_and(|raw| names_content_length(&raw))
+        // Whoever reads a list of lengths, or an encoding that we do not know, otherwise than we do finds two requests in one.
+        let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter();
+        if let Some(length) = lengths.next()
+            && (lengths.next().is_some() || !length.as_bytes().iter().all(u8::is_ascii_digit))
         {
             return Some(400);
+        }
+        let mut encodings = head.headers.get_all(TRANSFER_ENCODING).iter();
+        if let Some(encoding) = encodings.next() {
+            // Pingora lets Transfer-Encoding win and removes Content-Length. Somebody before us may have thought otherwise.
+            if raw().is_some_and(|raw| names_content_length(&raw)) {
+                return Some(400);
+            }
+            if encodings.next().is_some() || !encoding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+                return Some(501);
+            }
         }
         (head.version == Version::HTTP_11 && !head.headers.contains_key(HOST)).then_some(400)
     }
@@ -194,6 +206,22 @@ impl ProxyHttp for Gateway {
         Ok(peer)
     }
 
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Exchange,
+    ) -> Result<()> {
+        // Pingora speaks HTTP/1.1 with servers, where a request without Host is none.
+        if session.req_header().version == Version::HTTP_10
+            && !request.headers.contains_key(HOST)
+            && let Some(server) = ctx.attempt.as_ref().and_then(Attempt::server)
+        {
+            request.insert_header(HOST, server.address.to_string())?;
+        }
+        Ok(())
+    }
+
     async fn request_body_filter(
         &self,
         session: &mut Session,
@@ -274,8 +302,12 @@ impl ProxyHttp for Gateway {
             && session.req_header().method.is_idempotent()
             && !session.as_ref().retry_buffer_truncated()
             && session.response_written().is_none();
-        let retry = ctx.fail_attempt(trouble, may_retry);
-        ctx.stale = retry && client_reused;
+        let retry = if may_retry && client_reused {
+            ctx.stale = ctx.retry_idle();
+            ctx.stale
+        } else {
+            ctx.fail_attempt(trouble, may_retry)
+        };
         e.set_retry(retry);
         e
     }
@@ -288,6 +320,9 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         if head.status.is_informational() && head.status.as_u16() != 101 {
             return Ok(());
+        }
+        if head.status.as_u16() != 101 {
+            forwarded::keep_to_ourselves(head);
         }
         // The drain may have begun after Pingora looked, which it does when the request comes.
         if self.vitals.node.draining.load(Ordering::Relaxed) {

@@ -88,6 +88,13 @@ impl ServerCounters {
         cell.retries.add(u64::from(retried));
     }
 
+    /// An attempt was made again, for no fault of the server.
+    pub(crate) fn retried(&self, worker: usize) {
+        if let Some(cell) = self.cells.get(worker) {
+            cell.retries.add(1);
+        }
+    }
+
     pub(crate) fn stats(&self, name: &Arc<str>) -> ServerStats {
         let sum = |of: fn(&ServerCell) -> &Count| self.cells.iter().map(|c| of(c).get()).sum();
         let sums = |of: fn(&ServerCell) -> &[Count]| -> Vec<u64> {
@@ -196,7 +203,7 @@ pub struct ServerStats {
     pub bytes: u64,
     /// New connections.
     pub connects: u64,
-    /// Attempts that failed here and were made again elsewhere.
+    /// Attempts that failed here and were made again: elsewhere, or here where an idle connection had been closed.
     pub retries: u64,
     /// Attempts that found no connection: refused, unreachable, reset.
     pub connect_failed: u64,
@@ -204,7 +211,8 @@ pub struct ServerStats {
     pub connect_timed_out: u64,
     /// Attempts that a time limit ended after the connection stood.
     pub timed_out: u64,
-    /// Attempts whose connection broke, or whose answer was none.
+    /// Attempts whose connection broke, or whose answer was none. Not those that were made again because an idle connection
+    /// had been closed.
     pub broken: u64,
 }
 

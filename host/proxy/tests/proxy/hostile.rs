@@ -17,6 +17,9 @@ fn a_request_with_two_lengths_is_refused() {
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n",
         "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3, 3\r\n\r\nabc",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +3\r\n\r\nabc",
         "GET / HTTP/1.1\r\n\r\n",
     ];
     for request in smuggled {
@@ -26,6 +29,21 @@ fn a_request_with_two_lengths_is_refused() {
         assert!(client.is_over());
     }
     assert!(origin.seen().is_empty());
+}
+
+#[test]
+fn an_encoding_that_is_not_known_is_refused() {
+    let origin = Origin::saying("a");
+    let site = Site::of(&[&origin]);
+    for encoding in ["gzip, chunked", "gzip\r\nTransfer-Encoding: chunked", "chunked, chunked"] {
+        let mut client = site.client();
+        client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: {encoding}\r\n\r\n0\r\n\r\n"));
+        assert_eq!(client.answer().expect(encoding).status, 501, "{encoding}");
+    }
+    assert!(origin.seen().is_empty());
+    let mut client = site.client();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n0\r\n\r\n");
+    eventually("the server has it", || origin.seen().len() == 1);
 }
 
 #[test]

@@ -122,6 +122,38 @@ fn the_proxy_line_names_the_client_and_no_two_clients_share_a_connection() {
 }
 
 #[test]
+fn what_a_server_says_of_its_own_connection_is_not_passed_on() {
+    let origin = Origin::start(|_| {
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: keep-alive, X-Mine\r\nconnection: content-length\r\n\
+                    Keep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\nX-Mine: 1\r\nX-Yours: 2\r\n\r\na";
+        Reply::Send(head.into())
+    });
+    let site = Site::of(&[&origin]);
+    let mut client = site.client();
+    for _ in 0..2 {
+        let answer = client.get("/");
+        for name in ["keep-alive", "proxy-connection", "x-mine"] {
+            assert_eq!(answer.header(name), None, "{name}");
+        }
+        assert!(!answer.head.to_lowercase().contains("x-mine"), "{}", answer.head);
+        assert_eq!((answer.header("x-yours").as_deref(), &*answer.body), (Some("2"), "a"));
+    }
+    assert_eq!(origin.connections(), 1);
+}
+
+#[test]
+fn a_server_always_has_a_host() {
+    let origin = Origin::saying("a");
+    let site = Site::of(&[&origin]);
+    for (host, want) in [("", origin.address.to_string()), ("Host: mine\r\n", "mine".to_owned())] {
+        let mut client = site.client();
+        client.send(format!("GET / HTTP/1.0\r\n{host}\r\n"));
+        assert_eq!(client.answer().unwrap().status, 200);
+        assert_eq!(origin.seen().last().unwrap().header("host"), Some(want));
+    }
+}
+
+#[test]
 fn connections_with_a_proxy_line_do_not_outlive_their_client() {
     let open = Arc::new(AtomicUsize::new(0));
     let count = open.clone();
