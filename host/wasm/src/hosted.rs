@@ -5,15 +5,15 @@
 //! version is compiled and tried.
 
 mod control;
-mod kept;
+pub(crate) mod kept;
 mod loader;
 mod meter;
 mod ring;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 
 use weir_core::model::Server;
 use weir_core::schedule::{Failure, Plan, Policy, PolicySource, Request};
@@ -36,13 +36,14 @@ pub(crate) type OnChange = Box<dyn Fn() + Send + Sync>;
 pub struct HostedScheduler {
     front: Arc<Front>,
     messages: Sender<Message>,
-    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What workers and the control thread share.
 #[derive(Debug)]
 pub(crate) struct Front {
     pub(crate) name: Arc<str>,
+    /// There is no more use for it. Looked at before each message, since [`Message::Stop`] waits behind others.
+    pub(crate) stopped: AtomicBool,
     /// Grows when every worker is to exchange its instance, also for none.
     pub(crate) issue: AtomicU64,
     /// An instance for each worker, to be taken.
@@ -85,6 +86,7 @@ impl HostedScheduler {
     ) -> Result<Arc<Self>, RuntimeError> {
         let front = Arc::new(Front {
             name: name.into(),
+            stopped: AtomicBool::new(false),
             issue: AtomicU64::new(0),
             mailboxes: (0..shared.workers).map(|_| Mutex::default()).collect(),
             planner: Mutex::default(),
@@ -102,9 +104,8 @@ impl HostedScheduler {
         });
         let control =
             Control::new(Arc::clone(&front), shared, spec, subscription, messages.clone(), on_change)?;
-        let thread =
-            thread::Builder::new().name(format!("weir-plugin-{name}")).spawn(move || control.run(&inbox))?;
-        Ok(Arc::new(Self { front, messages, thread: Mutex::new(Some(thread)) }))
+        thread::Builder::new().name(format!("weir-plugin-{name}")).spawn(move || control.run(&inbox))?;
+        Ok(Arc::new(Self { front, messages }))
     }
 
     /// Its `[plugins.*]` table has changed. A changed configuration or limit is a new version: it is tried like one.
@@ -130,13 +131,10 @@ impl HostedScheduler {
 
 impl Drop for HostedScheduler {
     fn drop(&mut self) {
+        // The last reference is usually a worker's, and every request of its shard would wait for a disk or a `configure` if
+        // this waited for the thread. It ends by itself; what it may still write goes through its claim on the shelf.
+        self.front.stopped.store(true, Ordering::Relaxed);
         let _ = self.messages.send(Message::Stop);
-        // `on_change` may own the last reference, and it runs on that thread, which cannot wait for itself.
-        if let Some(thread) = lock(&self.thread).take()
-            && thread.thread().id() != thread::current().id()
-        {
-            let _ = thread.join();
-        }
     }
 }
 

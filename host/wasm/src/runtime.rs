@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::compile::{Compiler, Workshop};
 use crate::engine::Engines;
 use crate::hosted::HostedScheduler;
+use crate::hosted::kept::Shelves;
 use crate::library::{Library, Rules};
 use crate::status::PluginStatus;
 
@@ -86,7 +87,7 @@ pub(crate) struct Shared {
     pub(crate) engines: Engines,
     pub(crate) workshop: Workshop,
     pub(crate) workers: usize,
-    pub(crate) state_dir: PathBuf,
+    pub(crate) shelves: Shelves,
 }
 
 impl Runtime {
@@ -98,8 +99,12 @@ impl Runtime {
     pub fn new(options: RuntimeOptions) -> Result<Self, RuntimeError> {
         let engines = Engines::start(options.workers)?;
         let workshop = Workshop::new(&engines, options.compiler, &options.state_dir.join("cache"))?;
-        let shared =
-            Shared { engines, workshop, workers: options.workers.max(1), state_dir: options.state_dir };
+        let shared = Shared {
+            engines,
+            workshop,
+            workers: options.workers.max(1),
+            shelves: Shelves::new(&options.state_dir),
+        };
         let library = Library::watch(options.plugin_dir, options.rules)?;
         Ok(Self { shared: Arc::new(shared), library, hosted: Mutex::default() })
     }
@@ -109,7 +114,9 @@ impl Runtime {
     /// whenever [`weir_core::schedule::PolicySource::plan`] may answer otherwise than before: it should wake whoever makes plans
     /// and the workers, and not call `plan` itself.
     ///
-    /// Dropping the last `Arc` unloads it and ends its thread.
+    /// Dropping the last `Arc` unloads it. That waits for nothing: the thread ends when what it does now is done, and
+    /// `on_change` is not called any more, except where the call has begun. Another instance of the same name can be
+    /// started at once; what is kept on disk is its own from then on.
     ///
     /// # Errors
     /// Where a thread cannot be started.

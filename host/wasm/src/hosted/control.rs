@@ -75,7 +75,7 @@ impl Control {
         messages: Sender<Message>,
         on_change: OnChange,
     ) -> Result<Self, RuntimeError> {
-        let shelf = Shelf::open(&shared.state_dir, &front.name)?;
+        let shelf = shared.shelves.open(&front.name)?;
         let mut kept = shelf.versions();
         if let Some(pin) = &spec.sha256 {
             let pin = pin.parse::<Digest>().ok();
@@ -111,6 +111,9 @@ impl Control {
                 Some(wait) => inbox.recv_timeout(wait),
                 None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
+            if self.front.stopped.load(Ordering::Relaxed) {
+                return;
+            }
             match message {
                 Ok(Message::Look) => self.look(),
                 Ok(Message::Reconfigure(spec)) => {
@@ -124,6 +127,13 @@ impl Control {
                 Err(RecvTimeoutError::Timeout) => self.handle(Event::Tick),
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
+        }
+    }
+
+    /// Tells the owner, who is told nothing any more once it has let go.
+    fn changed(&self) {
+        if !self.front.stopped.load(Ordering::Relaxed) {
+            (self.on_change)();
         }
     }
 
@@ -303,7 +313,7 @@ impl Control {
         self.last_load = (true, unix_now());
         self.serving = Some(Serving { mold, status });
         self.show();
-        (self.on_change)();
+        self.changed();
     }
 
     /// Makes instances for the seats that have lost theirs; returns what went wrong.
@@ -333,7 +343,7 @@ impl Control {
         }
         tracing::info!(plugin = &*self.front.name, "made again");
         if planner {
-            (self.on_change)();
+            self.changed();
         }
         None
     }
@@ -346,7 +356,7 @@ impl Control {
         self.front.issue.fetch_add(1, Ordering::Release);
         let (state, reason) = self.machine.state();
         tracing::warn!(plugin = &*self.front.name, state = state.as_str(), "taken out of use: {reason}");
-        (self.on_change)();
+        self.changed();
     }
 
     /// Writes the status.

@@ -3,23 +3,61 @@
 //! They outlive the process, the file in the plugin directory, and a change of the fleet file: what served well last is what
 //! serves when nothing better can.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 use weir_core::plugin::Version;
 
 use super::loader::Source;
+use super::lock;
 use crate::compile::{CacheError, private_dir, write_whole};
 
 /// The one that serves, and the one before.
 const NAMES: [&str; 2] = ["current", "previous"];
 
+/// The directories of all plugin instances, and to whom they belong.
+///
+/// An instance that was dropped may be in the middle of anything, and nobody waits for it. So each directory has a number that
+/// grows when an instance of its name begins, and whoever writes has to be of that number.
+#[derive(Debug)]
+pub(crate) struct Shelves {
+    dir: PathBuf,
+    owners: Mutex<BTreeMap<PathBuf, Arc<Owner>>>,
+}
+
+/// The number of the instance that a directory belongs to. Held while something is written.
+type Owner = Mutex<u64>;
+
+impl Shelves {
+    pub(crate) fn new(state_dir: &Path) -> Self {
+        Self { dir: state_dir.join("plugins"), owners: Mutex::default() }
+    }
+
+    /// For the plugin instance of this name; made where it is missing. An earlier instance of the name writes nothing any
+    /// more when this returns.
+    pub(crate) fn open(&self, instance: &str) -> Result<Shelf, CacheError> {
+        let dir = self.dir.join(file_name(instance));
+        private_dir(&dir)?;
+        let owner = Arc::clone(lock(&self.owners).entry(dir.clone()).or_default());
+        let number = {
+            let mut number = lock(&owner);
+            *number += 1;
+            *number
+        };
+        Ok(Shelf { dir, owner, number })
+    }
+}
+
 /// The directory of one plugin instance.
 #[derive(Debug)]
 pub(crate) struct Shelf {
     dir: PathBuf,
+    owner: Arc<Owner>,
+    number: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -31,13 +69,6 @@ struct Label {
 }
 
 impl Shelf {
-    /// For the plugin instance of this name; made where it is missing.
-    pub(crate) fn open(state_dir: &Path, instance: &str) -> Result<Self, CacheError> {
-        let dir = state_dir.join("plugins").join(file_name(instance));
-        private_dir(&dir)?;
-        Ok(Self { dir })
-    }
-
     /// What is kept, the last good one first. What cannot be read is as good as not there.
     pub(crate) fn versions(&self) -> Vec<Version> {
         NAMES.iter().filter_map(|name| self.label(name).map(|(_, version)| version)).collect()
@@ -58,8 +89,12 @@ impl Shelf {
         Some(Source { version, wasm: wasm.into(), config, memory, golden: None })
     }
 
-    /// Keeps one as `current`; what was that becomes `previous`.
+    /// Keeps one as `current`; what was that becomes `previous`. Does nothing where the directory belongs to a successor.
     pub(crate) fn keep(&self, source: &Source) -> Result<(), CacheError> {
+        let owner = lock(&self.owner);
+        if *owner != self.number {
+            return Ok(());
+        }
         let [current, previous] = NAMES.map(|name| self.dir.join(name));
         if self.label("current").is_some_and(|(_, version)| version == source.version) {
             return Ok(());
@@ -82,8 +117,12 @@ impl Shelf {
         fs::rename(new.keep(), &current).map_err(io)
     }
 
-    /// Keeps this one no longer.
+    /// Keeps this one no longer. Does nothing where the directory belongs to a successor.
     pub(crate) fn forget(&self, version: Version) -> Result<(), CacheError> {
+        let owner = lock(&self.owner);
+        if *owner != self.number {
+            return Ok(());
+        }
         for name in NAMES {
             if self.label(name).is_some_and(|(_, known)| known == version) {
                 let path = self.dir.join(name);
@@ -127,4 +166,35 @@ fn file_name(instance: &str) -> String {
         }
     }
     name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(content: &[u8]) -> Source {
+        let (config, memory) = ("", 1);
+        let version = Version { content: crate::digest(content), config: config_digest(config, memory) };
+        Source { version, wasm: content.into(), config: config.into(), memory, golden: None }
+    }
+
+    #[test]
+    fn what_was_replaced_changes_nothing_of_what_its_successor_keeps() {
+        let dir = tempfile::tempdir().unwrap();
+        let shelves = Shelves::new(dir.path());
+        let [first, second, third] = [b"1", b"2", b"3"].map(|content| source(content));
+        let old = shelves.open("a").unwrap();
+        old.keep(&first).unwrap();
+        let new = shelves.open("a").unwrap();
+        let other = shelves.open("b").unwrap();
+        new.keep(&second).unwrap();
+        old.keep(&third).unwrap();
+        old.forget(second.version).unwrap();
+        assert_eq!(new.versions(), [second.version, first.version]);
+        new.forget(first.version).unwrap();
+        assert_eq!(new.versions(), [second.version]);
+        assert_eq!(other.versions(), [], "each name has its own");
+        other.keep(&third).unwrap();
+        assert_eq!(other.versions(), [third.version]);
+    }
 }

@@ -1,8 +1,8 @@
 //! Versions that come and go while requests are served.
 
 use std::fs;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -210,6 +210,34 @@ fn another_file_that_is_not_there_yet_changes_nothing_until_it_is() {
     assert_eq!(Worker::new(&hosted, 0, &servers(3)).serve(1).server, Some(0));
     node.put("b.wasm", &version("2.0.0", 1));
     node.wait_version(&hosted, "2.0.0");
+}
+
+#[test]
+fn dropping_it_waits_for_nothing_that_its_thread_is_at() {
+    let node = Node::new();
+    node.put("a.wasm", &version("1.0.0", 0));
+    // Its own thread is held up, as by a disk.
+    let (arrived, arrives) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    let held = node.runtime.scheduler("held", InstanceSpec::new("a.wasm"), move || {
+        let _ = arrived.send(());
+        let _ = released.lock().unwrap().recv();
+    });
+    arrives.recv_timeout(Duration::from_secs(60)).unwrap();
+    let (done, dropped) = mpsc::channel();
+    thread::spawn(move || {
+        drop(held);
+        let _ = done.send(());
+    });
+    dropped.recv_timeout(Duration::from_secs(60)).expect("it does not wait for its thread");
+    // A successor begins meanwhile, and the old one ends without another word.
+    let changed = Arc::clone(&node.changed);
+    let successor =
+        node.runtime.scheduler("held", InstanceSpec::new("a.wasm"), move || changed.notify()).unwrap();
+    node.wait_state(&successor, "active");
+    drop(release);
+    assert_eq!(arrives.recv_timeout(Duration::from_secs(60)), Err(mpsc::RecvTimeoutError::Disconnected));
 }
 
 #[test]
