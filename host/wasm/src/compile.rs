@@ -58,6 +58,12 @@ pub enum LoadError {
     /// No child could be run. The host is at fault.
     #[error("the compiler cannot be run: {0}")]
     Child(String),
+    /// The child was killed by somebody else. The host is at fault: most often it was short of memory.
+    #[error("the compiler was killed by signal {signal}; signal 9 is mostly a host that is out of memory")]
+    Killed {
+        /// Which.
+        signal: i32,
+    },
     /// The state directory is at fault.
     #[error(transparent)]
     Cache(#[from] CacheError),

@@ -17,10 +17,11 @@ mod guest;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::ExitCode;
-use std::time::Instant;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
 use std::{env, fs};
 
+use rustix::process::{Signal, getpid, kill_process};
 use weir_core::plugin::Digest;
 use weir_core::schedule::PolicySource;
 use weir_wasm::compile::{LoadError, Loaded, Workshop};
@@ -31,6 +32,14 @@ fn main() -> ExitCode {
     match env::args().nth(1).as_deref() {
         Some("compile-plugin") => compile_child_main(),
         Some("crash") => std::process::abort(),
+        Some("end-by") => {
+            let signal = env::args().nth(2).unwrap().parse().unwrap();
+            let signal = Signal::from_named_raw(signal).unwrap();
+            let _ = kill_process(getpid(), signal);
+            // Whichever thread it is delivered to.
+            std::thread::sleep(Duration::from_secs(60));
+            ExitCode::SUCCESS
+        }
         // What a test runner asks of every test binary.
         Some("--list") => {
             println!("the_child_compiles: test");
@@ -40,9 +49,11 @@ fn main() -> ExitCode {
             a_child_compiles_and_the_cache_answers_the_second_time();
             a_child_says_why_it_could_not();
             a_child_that_crashes_or_is_missing_is_an_error_and_no_more();
+            a_child_that_is_killed_is_the_hosts_fault_unless_a_limit_of_its_own_did_it();
+            its_processor_time_ends_with_a_signal_of_its_own();
             a_cache_that_others_can_write_to_is_not_used();
             a_file_that_is_renamed_into_place_decides_on_every_worker();
-            println!("test result: ok. 5 passed; 0 failed");
+            println!("test result: ok. 7 passed; 0 failed");
             ExitCode::SUCCESS
         }
     }
@@ -118,6 +129,49 @@ fn a_child_that_crashes_or_is_missing_is_an_error_and_no_more() {
     // One that answers something else than machine code: wasmtime sees that.
     let liar = Compiler::Child { exe: "/bin/echo".into(), args: vec!["hello".into()] };
     assert!(matches!(load(liar, &cache, &wasm), Err(LoadError::Artifact(_))));
+}
+
+fn a_child_that_is_killed_is_the_hosts_fault_unless_a_limit_of_its_own_did_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let load = |signal: Signal| {
+        let args = vec!["end-by".to_owned(), signal.as_raw().to_string()];
+        let compiler = Compiler::Child { exe: env::current_exe().unwrap(), args };
+        load(compiler, &dir.path().join("cache"), &guest::Guest::default().build()).unwrap_err()
+    };
+    for signal in [Signal::KILL, Signal::TERM] {
+        let error = load(signal);
+        assert!(matches!(error, LoadError::Killed { signal: by } if by == signal.as_raw()), "{error}");
+    }
+    for signal in [Signal::XCPU, Signal::ABORT] {
+        let error = load(signal);
+        assert!(matches!(error, LoadError::Compile(_)), "{error}");
+    }
+}
+
+/// The kernel sends SIGKILL and no SIGXCPU where the soft limit is the hard one.
+fn its_processor_time_ends_with_a_signal_of_its_own() {
+    let mut child = Command::new(env::current_exe().unwrap())
+        .arg("compile-plugin")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // It limits itself and then waits for what it is to compile.
+    let start = Instant::now();
+    let (soft, hard) = loop {
+        let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max cpu time")).unwrap();
+        let mut words = line.split_whitespace().map(str::parse::<u64>);
+        if let (Some(Ok(soft)), Some(Ok(hard))) = (words.next(), words.next()) {
+            break (soft, hard);
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "it never limits itself: {line}");
+        std::thread::yield_now();
+    };
+    drop(child.stdin.take());
+    child.wait().unwrap();
+    assert!(soft < hard, "{soft} of {hard}");
 }
 
 fn a_cache_that_others_can_write_to_is_not_used() {

@@ -5,6 +5,7 @@
 )]
 
 use std::io::{self, Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::mpsc;
@@ -18,6 +19,8 @@ use super::{LoadError, MAX_WASM, PATIENCE};
 const ADDRESS_SPACE: u64 = 4 << 30;
 /// Processor time of the child, seconds, all threads: [`PATIENCE`] on two cores.
 const PROCESSOR_SECONDS: u64 = 120;
+/// Between SIGXCPU, which ends the child and says why, and the SIGKILL of the hard limit, which could be anybody's.
+const PROCESSOR_GRACE: u64 = 5;
 /// The most that is read from a child: code is three to ten times the size of what it is made from.
 const MAX_ARTIFACT: u64 = 512 << 20;
 
@@ -58,7 +61,10 @@ fn run() -> Result<(), String> {
 fn limit_myself() -> io::Result<()> {
     let at_most = |n| Rlimit { current: Some(n), maximum: Some(n) };
     setrlimit(Resource::As, at_most(ADDRESS_SPACE))?;
-    setrlimit(Resource::Cpu, at_most(PROCESSOR_SECONDS))?;
+    setrlimit(
+        Resource::Cpu,
+        Rlimit { current: Some(PROCESSOR_SECONDS), maximum: Some(PROCESSOR_SECONDS + PROCESSOR_GRACE) },
+    )?;
     setrlimit(Resource::Core, at_most(0))?;
     rustix::process::nice(19)?;
     // A host that dies leaves nobody to read the answer.
@@ -91,11 +97,21 @@ pub(super) fn compile(exe: &Path, args: &[String], wasm: &[u8]) -> Result<Vec<u8
     if status.success() && !artifact.is_empty() {
         return Ok(artifact);
     }
+    if let Some(signal) = status.signal().filter(|signal| !is_own_fault(*signal)) {
+        return Err(LoadError::Killed { signal });
+    }
     let complaint = crate::instance::brief(&String::from_utf8_lossy(&complaint));
     if complaint.is_empty() {
         return Err(LoadError::Compile(format!("the compiler ended with {status}")));
     }
     Err(LoadError::Compile(complaint))
+}
+
+/// Whether a signal comes of what the child did: a crash, an allocation that failed under our limit (Rust aborts then), or
+/// the limit of processor time. All others, SIGKILL above all, are sent by somebody else.
+fn is_own_fault(signal: i32) -> bool {
+    use libc::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP, SIGXCPU, SIGXFSZ};
+    [SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP, SIGXCPU, SIGXFSZ].contains(&signal)
 }
 
 type Answer = (Vec<u8>, Vec<u8>);

@@ -55,9 +55,11 @@ impl From<LoadError> for Refusal {
     fn from(error: LoadError) -> Self {
         match error {
             // A child at idle priority may not get enough of a busy machine.
-            LoadError::Timeout | LoadError::Child(_) | LoadError::Cache(_) | LoadError::Artifact(_) => {
-                Self::Host(error.to_string())
-            }
+            LoadError::Timeout
+            | LoadError::Child(_)
+            | LoadError::Killed { .. }
+            | LoadError::Cache(_)
+            | LoadError::Artifact(_) => Self::Host(error.to_string()),
             LoadError::TooLarge { .. } | LoadError::Compile(_) | LoadError::Check(_) => {
                 Self::Version(error.to_string())
             }
@@ -129,5 +131,18 @@ impl Mold {
             }
         }
         Ok(instance)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compiler_that_was_killed_is_tried_again_and_one_that_crashed_is_not() {
+        let killed = Refusal::from(LoadError::Killed { signal: 9 });
+        assert!(matches!(&killed, Refusal::Host(why) if why.contains("killed by signal 9")), "{killed:?}");
+        let crashed = Refusal::from(LoadError::Compile("the compiler ended with signal: 6".into()));
+        assert!(matches!(crashed, Refusal::Version(_)), "{crashed:?}");
     }
 }
