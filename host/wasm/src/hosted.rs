@@ -7,6 +7,7 @@
 mod control;
 pub(crate) mod kept;
 mod loader;
+mod mailbox;
 mod meter;
 mod ring;
 
@@ -25,6 +26,7 @@ use crate::runtime::{InstanceSpec, RuntimeError, Shared};
 use crate::status::PluginStatus;
 
 use control::{Control, Message};
+use mailbox::Mailbox;
 use meter::Meter;
 use ring::Ring;
 
@@ -46,8 +48,8 @@ pub(crate) struct Front {
     pub(crate) stopped: AtomicBool,
     /// Grows when every worker is to exchange its instance, also for none.
     pub(crate) issue: AtomicU64,
-    /// An instance for each worker, to be taken.
-    pub(crate) mailboxes: Box<[Mutex<Option<SchedulerInstance>>]>,
+    /// One for each worker.
+    pub(crate) mailboxes: Box<[Mailbox<SchedulerInstance>]>,
     /// The instance that makes plans, and the issue that it is of.
     pub(crate) planner: Mutex<Option<(SchedulerInstance, u64)>>,
     /// The servers that a plan was asked for last.
@@ -88,7 +90,7 @@ impl HostedScheduler {
             name: name.into(),
             stopped: AtomicBool::new(false),
             issue: AtomicU64::new(0),
-            mailboxes: (0..shared.workers).map(|_| Mutex::default()).collect(),
+            mailboxes: (0..shared.workers).map(|_| Mailbox::default()).collect(),
             planner: Mutex::default(),
             servers: Mutex::new(Arc::new([])),
             rings: (0..shared.workers).map(|_| Ring::default()).collect(),
@@ -166,13 +168,15 @@ impl PolicySource for HostedScheduler {
     }
 
     fn instance(&self, worker: usize) -> Option<Box<dyn Policy>> {
-        // Held only while an instance is put in: the worker asks again.
-        let instance = self.front.mailboxes.get(worker)?.try_lock().ok()?.take()?;
+        let instance = self.front.mailboxes.get(worker)?.take(self.generation())?;
         Some(Box::new(instance))
     }
 
     fn failed(&self, worker: usize, generation: u64, hook: &'static str, failure: &Failure) {
-        self.report(Seat::Worker(worker), generation, hook, failure);
+        // The number may have grown between the worker's two questions, and then it knows the old one.
+        let issue =
+            self.front.mailboxes.get(worker).map_or(generation, |mailbox| mailbox.given().max(generation));
+        self.report(Seat::Worker(worker), issue, hook, failure);
     }
 
     fn seen(&self, worker: usize, request: Request) {

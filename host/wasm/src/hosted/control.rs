@@ -13,6 +13,7 @@ use weir_core::time::Moment;
 
 use super::kept::{self, Shelf};
 use super::loader::{self, Candidate, Mold, Refusal, Source, Surroundings};
+use super::mailbox::Mailbox;
 use super::{Front, OnChange, Seat, lock};
 use crate::imports::Meters;
 use crate::library::{Finding, Subscription};
@@ -281,10 +282,10 @@ impl Control {
             self.front.meter.enlist(instance.lane());
         }
         for (mailbox, instance) in self.front.mailboxes.iter().zip(workers) {
-            *lock(mailbox) = Some(instance);
+            mailbox.put(instance, issue);
         }
         *lock(&self.front.planner) = Some((planner, issue));
-        // After the mailboxes: a worker that sees the number finds its instance.
+        // After the mailboxes, which give nothing out before: a worker that sees the number finds its instance.
         self.front.issue.store(issue, Ordering::Release);
         self.lost.clear();
         let kept = self.shelf.keep(&mold.source);
@@ -335,7 +336,7 @@ impl Control {
                 }
                 Seat::Worker(worker) => {
                     if let Some(mailbox) = self.front.mailboxes.get(worker) {
-                        *lock(mailbox) = Some(instance);
+                        mailbox.put(instance, issue);
                     }
                 }
             }
@@ -351,7 +352,7 @@ impl Control {
     fn withdraw(&mut self) {
         self.serving = None;
         self.lost.clear();
-        self.front.mailboxes.iter().for_each(|mailbox| *lock(mailbox) = None);
+        self.front.mailboxes.iter().for_each(Mailbox::clear);
         *lock(&self.front.planner) = None;
         self.front.issue.fetch_add(1, Ordering::Release);
         let (state, reason) = self.machine.state();
