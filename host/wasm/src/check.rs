@@ -25,7 +25,9 @@ impl std::fmt::Debug for Checked {
 pub enum CheckError {
     /// A good component, for something else.
     #[error(
-        "this is a plugin of world `{}`, and a pool wants one of world `{}`", found.as_str(), wanted.as_str()
+        "this is a plugin of world `{}`, which this host does not run yet; a pool wants one of world `{}`",
+        found.as_str(),
+        wanted.as_str()
     )]
     WrongWorld {
         /// What it is for.

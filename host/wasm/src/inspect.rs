@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde::Serialize;
 use weir_core::model::Server;
 
-use crate::compile::{Compiler, Workshop};
+use crate::check::CheckError;
+use crate::compile::{Compiler, LoadError, Workshop};
 use crate::engine::Engines;
 use crate::imports::Voice;
 use crate::runtime::InstanceSpec;
@@ -95,7 +96,12 @@ fn examine(
     let engines = Engines::start(1).map_err(|e| e.to_string())?;
     let cache: &Path = &dir.path().join("cache");
     let workshop = Workshop::new(&engines, compiler, cache).map_err(|e| e.to_string())?;
-    let loaded = workshop.load(wasm, crate::digest(wasm)).map_err(|e| e.to_string())?;
+    let loaded = workshop.load(wasm, crate::digest(wasm)).map_err(|error| {
+        if let LoadError::Check(CheckError::WrongWorld { found, .. }) = &error {
+            report.kind = Some(*found);
+        }
+        error.to_string()
+    })?;
     report.step("compile", loaded.compiling);
     report.step("check types", loaded.checking);
     report.kind = Some(Kind::Scheduler);

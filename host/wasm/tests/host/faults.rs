@@ -8,7 +8,7 @@ use weir_wasm::compile::Workshop;
 use weir_wasm::engine::Engines;
 use weir_wasm::imports::{Host, Meters, Voice};
 use weir_wasm::instance::{SchedulerInstance, SetupError};
-use weir_wasm::{Compiler, CustomValue, inspect};
+use weir_wasm::{Compiler, CustomValue, Kind, inspect};
 
 use crate::fixture::servers;
 use crate::guest::{GROW, Guest, SPIN, TRAP, answer, list};
@@ -222,10 +222,15 @@ fn another_world_is_named() {
     for (interface, found) in [("answering", "dns-answers"), ("checking", "agent-check")] {
         let wat =
             format!(r#"(component (instance $i) (export "weir:policy/{interface}@0.1.0" (instance $i)))"#);
-        let error = error_of(&wat::parse_str(&wat).unwrap());
+        let wasm = wat::parse_str(&wat).unwrap();
+        let said = format!(
+            "this is a plugin of world `{found}`, which this host does not run yet; a pool wants one of world `scheduler`"
+        );
+        assert_eq!(error_of(&wasm), said);
+        let report = inspect(&wasm, "", None, Compiler::InProcess);
         assert_eq!(
-            error,
-            format!("this is a plugin of world `{found}`, and a pool wants one of world `scheduler`")
+            (report.ok, report.kind.map(Kind::as_str), report.error),
+            (false, Some(found), Some(said))
         );
     }
 }
