@@ -54,20 +54,29 @@ pub(crate) fn tell(
 /// Removes from an answer what the server said of its own connection, and what it names there. How long an answer is stays
 /// in it, whatever is named: without that it would be another answer.
 pub(crate) fn keep_to_ourselves(head: &mut ResponseHeader) {
-    if head.headers.contains_key(CONNECTION) {
-        let said: Vec<HeaderValue> = head.headers.get_all(CONNECTION).iter().cloned().collect();
-        for name in said.iter().flat_map(|value| value.as_bytes().split(|b| *b == b',')) {
-            if let Ok(name) = HeaderName::from_bytes(name.trim_ascii())
-                && name != CONTENT_LENGTH
-                && name != TRANSFER_ENCODING
-            {
-                head.remove_header(&name);
-            }
+    if let Some(said) = head.headers.get(CONNECTION) {
+        // Nearly every server that says anything says this, once.
+        let names_none =
+            [&b"keep-alive"[..], b"close"].iter().any(|word| said.as_bytes().eq_ignore_ascii_case(word));
+        if !names_none || head.headers.get_all(CONNECTION).iter().nth(1).is_some() {
+            remove_named(head);
         }
         head.remove_header(&CONNECTION);
     }
     head.remove_header(&KEEP_ALIVE);
     head.remove_header(&PROXY_CONNECTION);
+}
+
+fn remove_named(head: &mut ResponseHeader) {
+    let said: Vec<HeaderValue> = head.headers.get_all(CONNECTION).iter().cloned().collect();
+    for name in said.iter().flat_map(|value| value.as_bytes().split(|b| *b == b',')) {
+        if let Ok(name) = HeaderName::from_bytes(name.trim_ascii())
+            && name != CONTENT_LENGTH
+            && name != TRANSFER_ENCODING
+        {
+            head.remove_header(&name);
+        }
+    }
 }
 
 /// Whether the target on the wire is what its parsed form says: nearly every request's is.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use weir_core::model::Server;
 use weir_core::schedule::{Choice, Failure, Outcome, Plan, Policy, PolicySource, Request, View};
 
-use crate::site::{Origin, Plans, Site, eventually, nobody, servers};
+use crate::site::{Origin, Plans, Reply, Site, eventually, nobody, ok, servers};
 
 /// What happened between a shard and its policy, in order.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,6 +119,27 @@ fn a_policy_is_told_of_the_servers_then_asked_then_told_the_result() {
     let want = [&[Event::Given(1), Event::Update(2)][..], &one, &one].concat();
     assert_eq!(source.events(), want);
     assert_eq!(site.pool.stats().decisions[2], 2);
+}
+
+#[test]
+fn a_policy_is_not_told_of_an_idle_connection_that_the_server_closed() {
+    // Closes every connection at its second request.
+    let origin = {
+        let last = AtomicU64::new(u64::MAX);
+        Origin::start(move |seen| {
+            let connection = seen.connection as u64;
+            if last.swap(connection, Ordering::SeqCst) == connection { Reply::Close } else { ok("a") }
+        })
+    };
+    let source = Source::new(|_| Ok(Choice::Server(0)));
+    let site = site(&source, servers(&[(origin.address, 1)]));
+    let mut client = site.client();
+    for _ in 0..5 {
+        assert_eq!(client.get("/").status, 200);
+    }
+    assert!(origin.connections() > 1, "no connection was closed");
+    let results = source.events().into_iter().filter(|e| matches!(e, Event::Result(..)));
+    assert_eq!(results.collect::<Vec<_>>(), vec![Event::Result(0, Outcome::Success); 5]);
 }
 
 #[test]
