@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use weir_core::schedule::By;
+use weir_core::schedule::{By, Failure, PolicySource};
 use weir_wasm::InstanceSpec;
 
 use crate::fixture::{Node, Worker, servers};
@@ -210,6 +210,20 @@ fn another_file_that_is_not_there_yet_changes_nothing_until_it_is() {
     assert_eq!(Worker::new(&hosted, 0, &servers(3)).serve(1).server, Some(0));
     node.put("b.wasm", &version("2.0.0", 1));
     node.wait_version(&hosted, "2.0.0");
+}
+
+#[test]
+fn an_instance_that_fails_is_made_again_also_where_its_worker_still_knows_the_number_before() {
+    let node = Node::new();
+    node.put("a.wasm", &version("1.0.0", 0));
+    let hosted = node.scheduler(InstanceSpec::new("a.wasm"));
+    node.wait_state(&hosted, "active");
+    let before = hosted.generation();
+    node.put("a.wasm", &version("2.0.0", 1));
+    node.wait_version(&hosted, "2.0.0");
+    assert!(hosted.instance(0).is_some());
+    hosted.failed(0, before, "pick", &Failure::Trap("test".into()));
+    node.changed.wait("another one", || hosted.instance(0).is_some());
 }
 
 #[test]
