@@ -120,3 +120,28 @@ pub(crate) fn seed(node: &str, pool: &str) -> u64 {
 pub(crate) fn instance_name(plugin: &str, pool: &str) -> Arc<str> {
     format!("{plugin}@{pool}").into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn each_limit_on_servers_arrives_as_it_is_written() {
+        let written = "timeouts = { connect = \"5s\", response = \"50s\", read = \"50s\", write = \"50s\", idle = \"60s\" }";
+        let text = config::EXAMPLE.replace(
+            written,
+            "timeouts = { connect = \"1s\", response = \"2s\", read = \"3s\", write = \"4s\", idle = \"5s\" }",
+        );
+        let fleet = config::parse("fleet.toml", &text).unwrap();
+        let seconds = Duration::from_secs;
+        let want = ServerTimeouts {
+            connect: seconds(1),
+            response: seconds(2),
+            read: seconds(3),
+            write: seconds(4),
+            idle: seconds(5),
+        };
+        assert!(fleet.pools.values().any(|p| pool(p).unwrap().timeouts == want));
+    }
+}
