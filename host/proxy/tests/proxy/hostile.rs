@@ -43,7 +43,7 @@ fn an_encoding_that_is_not_known_is_refused() {
     assert!(origin.seen().is_empty());
     let mut client = site.client();
     client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n0\r\n\r\n");
-    eventually("the server has it", || origin.seen().len() == 1);
+    eventually("the server has it", || !origin.seen().is_empty());
 }
 
 #[test]
