@@ -130,8 +130,13 @@ fn node(out: &mut Out, status: &NodeStatus) -> Result<(), Error> {
         [(vec![], proxy.answered)],
     )?;
     out.counters(
+        "requests_malformed",
+        "Connections on which something came that is no request",
+        [(vec![], proxy.malformed)],
+    )?;
+    out.counters(
         "access_log_lines_dropped",
-        "Lines lost because the log was slower than the requests",
+        "Lines lost because the log was slower than the requests, or its disk failed",
         [(vec![], proxy.log_lines_dropped)],
     )?;
     let healthy =

@@ -73,11 +73,13 @@ pub(crate) struct ProxyStatus {
     pub(crate) misdirected: u64,
     /// Requests that the node answered itself.
     pub(crate) answered: u64,
+    /// Connections on which something came that is no request; answered with 400, if at all, and in no log.
+    pub(crate) malformed: u64,
     /// Open now.
     pub(crate) connections: u64,
     /// Being served now.
     pub(crate) in_flight: u64,
-    /// Access log lines lost to a slow disk.
+    /// Access log lines lost to a disk that was slow or failed.
     pub(crate) log_lines_dropped: u64,
 }
 

@@ -66,6 +66,7 @@ impl Node {
             accepted: stats.accepted,
             misdirected: stats.misdirected,
             answered: stats.answered,
+            malformed: stats.malformed,
             connections: stats.connections,
             in_flight: stats.in_flight,
             log_lines_dropped: stats.log_dropped,
