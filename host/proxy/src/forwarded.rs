@@ -54,7 +54,13 @@ pub(crate) fn tell(
 /// Removes from an answer what the server said of its own connection, and what it names there. How long an answer is stays
 /// in it, whatever is named: without that it would be another answer.
 pub(crate) fn keep_to_ourselves(head: &mut ResponseHeader) {
-    if let Some(said) = head.headers.get(CONNECTION) {
+    // A pass over the few names that there are costs less than a look-up for each of three that are mostly not.
+    let (mut of_connection, mut of_others) = (false, false);
+    for name in head.headers.keys() {
+        of_connection |= *name == CONNECTION;
+        of_others |= *name == KEEP_ALIVE || *name == PROXY_CONNECTION;
+    }
+    if of_connection && let Some(said) = head.headers.get(CONNECTION) {
         // Nearly every server that says anything says this, once.
         let names_none =
             [&b"keep-alive"[..], b"close"].iter().any(|word| said.as_bytes().eq_ignore_ascii_case(word));
@@ -63,8 +69,10 @@ pub(crate) fn keep_to_ourselves(head: &mut ResponseHeader) {
         }
         head.remove_header(&CONNECTION);
     }
-    head.remove_header(&KEEP_ALIVE);
-    head.remove_header(&PROXY_CONNECTION);
+    if of_others {
+        head.remove_header(&KEEP_ALIVE);
+        head.remove_header(&PROXY_CONNECTION);
+    }
 }
 
 fn remove_named(head: &mut ResponseHeader) {
@@ -86,10 +94,15 @@ fn is_plain(head: &RequestHeader) -> bool {
 }
 
 fn add(headers: &mut HeaderMap, client: &HeaderValue, id: [u64; 2]) -> HeaderValue {
-    let value = if headers.contains_key(&FOR) { appended(headers, client) } else { client.clone() };
+    let (mut has_for, mut has_id) = (false, false);
+    for name in headers.keys() {
+        has_for |= *name == FOR;
+        has_id |= *name == ID;
+    }
+    let value = if has_for { appended(headers, client) } else { client.clone() };
     headers.insert(FOR.clone(), value);
     headers.insert(PROTO.clone(), HeaderValue::from_static("http"));
-    if let Some(given) = headers.get(&ID).filter(|id| is_sane(id.as_bytes())) {
+    if has_id && let Some(given) = headers.get(&ID).filter(|id| is_sane(id.as_bytes())) {
         return given.clone();
     }
     let id = hexadecimal(id);

@@ -46,24 +46,33 @@ impl Gateway {
         {
             return Some(431);
         }
+        // One pass for all: most requests have few headers, and most of what is looked for is not there.
+        let (mut lengths, mut encodings, mut has_host, mut faulty, mut unknown) = (0, 0, false, false, false);
+        for (name, value) in &head.headers {
+            if *name == HOST {
+                has_host = true;
+            } else if *name == CONTENT_LENGTH {
+                lengths += 1;
+                faulty |= !value.as_bytes().iter().all(u8::is_ascii_digit);
+            } else if *name == TRANSFER_ENCODING {
+                encodings += 1;
+                unknown |= !value.as_bytes().eq_ignore_ascii_case(b"chunked");
+            }
+        }
         // Whoever reads a list of lengths, or an encoding that we do not know, otherwise than we do finds two requests in one.
-        let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter();
-        if let Some(length) = lengths.next()
-            && (lengths.next().is_some() || !length.as_bytes().iter().all(u8::is_ascii_digit))
-        {
+        if lengths > 1 || faulty {
             return Some(400);
         }
-        let mut encodings = head.headers.get_all(TRANSFER_ENCODING).iter();
-        if let Some(encoding) = encodings.next() {
+        if encodings > 0 {
             // Pingora lets Transfer-Encoding win and removes Content-Length. Somebody before us may have thought otherwise.
             if raw().is_some_and(|raw| names_content_length(&raw)) {
                 return Some(400);
             }
-            if encodings.next().is_some() || !encoding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+            if encodings > 1 || unknown {
                 return Some(501);
             }
         }
-        (head.version == Version::HTTP_11 && !head.headers.contains_key(HOST)).then_some(400)
+        (head.version == Version::HTTP_11 && !has_host).then_some(400)
     }
 
     fn choose(&self, session: &Session, ctx: &mut Exchange, now: Instant) -> Option<Decision> {

@@ -106,7 +106,10 @@ impl HostedScheduler {
         });
         let control =
             Control::new(Arc::clone(&front), shared, spec, subscription, messages.clone(), on_change)?;
-        thread::Builder::new().name(format!("weir-plugin-{name}")).spawn(move || control.run(&inbox))?;
+        thread::Builder::new().name(format!("weir-plugin-{name}")).spawn(move || {
+            crate::give_way();
+            control.run(&inbox);
+        })?;
         Ok(Arc::new(Self { front, messages }))
     }
 

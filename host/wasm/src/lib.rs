@@ -45,6 +45,13 @@ pub use library::Rules;
 pub use runtime::{InstanceSpec, Runtime, RuntimeError, RuntimeOptions};
 pub use status::{CustomMetric, CustomValue, Kind, PluginStatus, SelfTest, VersionStatus};
 
+/// Has the calling thread, and on Linux only that, give way to those that serve requests: where every core is busy, a
+/// new version may take longer and must not make requests wait. 10 is a tenth of a serving thread's share, so it is never starved.
+pub(crate) fn give_way() {
+    // A thread that cannot be made to give way does its work all the same.
+    let _ = rustix::process::nice(10);
+}
+
 /// SHA-256 of these bytes.
 pub(crate) fn digest(bytes: &[u8]) -> weir_core::plugin::Digest {
     use sha2::Digest as _;

@@ -141,7 +141,10 @@ impl Library {
         let scanner = Scanner::new(dir.clone(), rules);
         let thread = thread::Builder::new().name("weir-library".into()).spawn({
             let (board, calls) = (Arc::clone(&board), calls.clone());
-            move || Librarian { dir, scanner, board, watcher: None, calls }.run(&inbox)
+            move || {
+                crate::give_way();
+                Librarian { dir, scanner, board, watcher: None, calls }.run(&inbox);
+            }
         })?;
         Ok(Self { board, calls, thread: Some(thread) })
     }

@@ -261,6 +261,7 @@ impl Control {
         };
         let (shared, messages) = (Arc::clone(&self.shared), self.messages.clone());
         let spawned = thread::Builder::new().name("weir-load".into()).spawn(move || {
+            crate::give_way();
             let loaded = || drop(messages.send(Message::Loaded(version)));
             // A panic in the engine is a bug of the engine that this version has found; the next one is welcome.
             let work = AssertUnwindSafe(|| loader::load(&shared, source, around, loaded).map(Box::new));
