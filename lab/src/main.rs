@@ -34,6 +34,7 @@ mod say;
 mod server;
 mod stage;
 mod test;
+mod topology;
 mod trials;
 mod up;
 
