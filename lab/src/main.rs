@@ -10,6 +10,7 @@
 //! | [`trials`] | what is promised, tried on the binary |
 //! | [`mod@bench`] | what is measured |
 //! | [`node`], [`fleet`], [`server`], [`load`], [`http`] | a node under our eyes, its file, its servers, its clients |
+//! | [`fabric`] | nodes in namespaces, and what joins them |
 //! | [`doctor`], [`machine`], [`install`], [`build`], [`command`] | what the machine has and gets |
 
 #![allow(
@@ -21,6 +22,7 @@ mod bench;
 mod build;
 mod command;
 mod doctor;
+mod fabric;
 mod fleet;
 mod http;
 mod install;
@@ -90,6 +92,14 @@ enum Command {
     /// Measure
     #[command(subcommand)]
     Bench(bench::What),
+    /// Hold a node's namespaces; the fabric starts it
+    #[command(hide = true)]
+    Keep {
+        /// Name of the node
+        node: String,
+        /// Where its logs go
+        logs: std::path::PathBuf,
+    },
     /// Serve as a demo server until killed
     #[command(hide = true)]
     Serve {
@@ -124,6 +134,7 @@ fn run(command: Command) -> Result<()> {
         }
         Command::Doctor => doctor::run(),
         Command::Bench(what) => bench::run(&what),
+        Command::Keep { node, logs } => fabric::keeper::keep(&node, &logs),
         Command::Serve { name, address } => {
             let _server = server::DemoServer::start_at(&name, address)?;
             node::interrupted()?.recv().context("the watch for signals ended")
