@@ -8,7 +8,14 @@
 //! | `/slow?ms=N` | after N milliseconds (default 1000, at most 60000) |
 //! | `/status/NNN` | with this status |
 //! | `/plain` | two bytes of text, made beforehand: for measurements |
+//! | `/stream/SEED/SIZE`, `/10M` | a body of [`pattern`], as fast as the client reads |
+//! | `/upload/SEED` | takes a body of [`pattern`], says how many bytes were right |
 //! | any other | a JSON object with the server's name, the request line and its headers |
+
+mod content;
+pub(crate) mod pattern;
+
+pub(crate) use content::size_of;
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -19,6 +26,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::json;
+
+use content::Content;
 
 const MAX_HEADERS: usize = 100;
 const MAX_REQUEST: usize = 1 << 20;
@@ -105,8 +114,21 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut buffer: Vec<u8> = Vec::with_capacity(4096);
     let mut piece = [0; 4096];
     loop {
-        if let Some((length, request)) = parsed(&buffer) {
-            buffer.drain(..length);
+        if let Some((head, body, request)) = parsed(&buffer) {
+            if let Some(content) = Content::of(&request.target) {
+                shared.served.fetch_add(1, Ordering::Relaxed);
+                if !request.exchanged(content, &mut stream, &mut buffer, (head, body), shared)? {
+                    return Ok(());
+                }
+                continue;
+            }
+            if buffer.len() - head < body {
+                if !read_more(&mut stream, &mut buffer, &mut piece)? {
+                    return Ok(());
+                }
+                continue;
+            }
+            buffer.drain(..head + body);
             shared.served.fetch_add(1, Ordering::Relaxed);
             let (bytes, keep_alive) = request.answered(shared);
             stream.write_all(bytes.as_ref().map_or(&shared.plain, |bytes| bytes))?;
@@ -115,15 +137,20 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
             }
             continue;
         }
-        match stream.read(&mut piece)? {
-            0 => return Ok(()),
-            _ if buffer.len() > MAX_REQUEST => return Ok(()),
-            length => buffer.extend(piece.iter().take(length)),
+        if !read_more(&mut stream, &mut buffer, &mut piece)? {
+            return Ok(());
         }
     }
 }
 
-/// A request that is there with its whole body.
+/// Whether more came, within the bound on a request.
+fn read_more(stream: &mut TcpStream, buffer: &mut Vec<u8>, piece: &mut [u8]) -> std::io::Result<bool> {
+    let length = stream.read(piece)?;
+    buffer.extend(piece.iter().take(length));
+    Ok(length > 0 && buffer.len() <= MAX_REQUEST)
+}
+
+/// A request whose head is there.
 struct Request {
     method: String,
     target: String,
@@ -134,8 +161,8 @@ struct Request {
     proxied: Option<String>,
 }
 
-/// The first request of the buffer and the bytes that it takes.
-fn parsed(buffer: &[u8]) -> Option<(usize, Request)> {
+/// The first request of the buffer, and the bytes of its head and of its body.
+fn parsed(buffer: &[u8]) -> Option<(usize, usize, Request)> {
     let mut skipped = 0;
     let mut proxied = None;
     if buffer.starts_with(b"PROXY ") {
@@ -159,15 +186,46 @@ fn parsed(buffer: &[u8]) -> Option<(usize, Request)> {
         }
         pairs.push((name, value));
     }
-    let length = skipped + head + body;
-    (buffer.len() >= length).then(|| {
-        let method = request.method.unwrap_or_default().to_owned();
-        let target = request.path.unwrap_or_default().to_owned();
-        (length, Request { method, target, keep_alive, headers: pairs, proxied })
-    })
+    let method = request.method.unwrap_or_default().to_owned();
+    let target = request.path.unwrap_or_default().to_owned();
+    Some((skipped + head, body, Request { method, target, keep_alive, headers: pairs, proxied }))
 }
 
 impl Request {
+    /// Sends or takes a body of the pattern. Returns whether the connection goes on.
+    fn exchanged(
+        &self,
+        content: Content,
+        stream: &mut TcpStream,
+        buffer: &mut Vec<u8>,
+        (head, body): (usize, usize),
+        shared: &Shared,
+    ) -> std::io::Result<bool> {
+        match content {
+            Content::Stream { seed, size } if self.method == "GET" && body == 0 => {
+                buffer.drain(..head);
+                content::send(stream, &shared.name, seed, size)?;
+            }
+            Content::Upload { seed } if self.method == "POST" && body as u64 <= content::LONGEST => {
+                if self.headers.iter().any(|(name, value)| name == "expect" && value == "100-continue") {
+                    stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+                }
+                let end = buffer.len().min(head + body);
+                let begun: Vec<u8> = buffer.drain(..end).skip(head).collect();
+                let found = content::take(stream, &shared.name, seed, body as u64, &begun)?;
+                stream.write_all(&answer(&shared.name, 200, "application/json", found.as_bytes()))?;
+            }
+            // The rest of the request is not read, so nothing can follow on this connection.
+            _ => {
+                stream.write_all(&answer(&shared.name, 400, "text/plain", b"GET /stream, POST /upload\n"))?;
+                return Ok(false);
+            }
+        }
+        // A connection that idles between requests is nobody's fault.
+        stream.set_read_timeout(None)?;
+        Ok(self.keep_alive)
+    }
+
     /// The answer, `None` for the one made beforehand; and whether the connection goes on.
     fn answered(&self, shared: &Shared) -> (Option<Vec<u8>>, bool) {
         if self.target == "/plain" {
