@@ -34,6 +34,7 @@ mod plugins;
 mod rules;
 mod say;
 mod server;
+mod stack;
 mod stage;
 mod test;
 mod topology;
