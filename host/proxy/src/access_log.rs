@@ -11,18 +11,22 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SendError, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use entry::Clock;
 pub(crate) use entry::{Entry, Term};
 
 /// A buffer is handed over when it is longer than this.
-const BATCH: usize = 48 * 1024;
+const BATCH: usize = 120 * 1024;
+/// A buffer has room for this much: few lines are longer than the difference.
+const ROOM: usize = 128 * 1024;
+/// Emptied buffers that are kept for the next lines. Fresh memory for each batch would cost more than what is written to it.
+const SPARE: usize = 4;
 /// Buffers that may wait for the disk; more are dropped.
-const WAITING: usize = 128;
+const WAITING: usize = 48;
 /// How long the end of the log waits for a disk that is stuck.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 /// An error of the disk is told at most this often.
@@ -52,10 +56,55 @@ struct Tally {
     lost: AtomicU64,
     /// Whether the path is to be opened again.
     reopen: AtomicBool,
+    /// Emptied buffers.
+    spare: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Tally {
+    fn buffer(&self) -> Vec<u8> {
+        self.spare
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
+            .unwrap_or_else(|| Vec::with_capacity(ROOM))
+    }
+
+    fn take_back(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARE && buffer.capacity() <= 2 * ROOM {
+            spare.push(buffer);
+        }
+    }
+}
+
+/// The way to the writer. The channel's own way to wake a receiver holds a lock while it does, at which the writer would wait
+/// where both run on one core, so the writer looks and parks by itself and is woken here.
+#[derive(Clone)]
+struct Pen {
+    sender: Option<Sender<Message>>,
+    writer: Thread,
+}
+
+impl Pen {
+    fn send(&self, message: Message) -> Result<(), SendError<Message>> {
+        match &self.sender {
+            Some(sender) => sender.send(message).map(|()| self.writer.unpark()),
+            None => Err(SendError(message)),
+        }
+    }
+}
+
+impl Drop for Pen {
+    fn drop(&mut self) {
+        // The writer ends when it finds no sender any more, so it must look.
+        self.sender = None;
+        self.writer.unpark();
+    }
 }
 
 struct Shared {
-    sender: Mutex<Option<Sender<Message>>>,
+    pen: Mutex<Option<Pen>>,
     tally: Arc<Tally>,
     writer: Mutex<Option<Ending>>,
 }
@@ -91,11 +140,9 @@ impl AccessLog {
             writer.run(&receiver);
             drop(alive);
         })?;
-        let shared = Shared {
-            sender: Mutex::new(Some(sender)),
-            tally,
-            writer: Mutex::new(Some(Ending(thread, ended))),
-        };
+        let pen = Pen { sender: Some(sender), writer: thread.thread().clone() };
+        let shared =
+            Shared { pen: Mutex::new(Some(pen)), tally, writer: Mutex::new(Some(Ending(thread, ended))) };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -103,17 +150,17 @@ impl AccessLog {
     /// the next lines are written. Where the path cannot be opened, the old file is kept and an error is reported.
     pub fn reopen(&self) {
         if !self.shared.tally.reopen.swap(true, Ordering::AcqRel)
-            && let Some(sender) = self.sender()
+            && let Some(pen) = self.pen()
         {
             // Fails where the writer has ended, and then there is nothing to open.
-            let _ = sender.send(Message::Wake);
+            let _ = pen.send(Message::Wake);
         }
     }
 
     /// Waits until everything that was handed over is written, or lost; no longer than `limit`. Whether it is.
     pub fn flush(&self, limit: Duration) -> bool {
         let (done, wait) = channel();
-        self.sender().is_some_and(|s| s.send(Message::Flushed(done)).is_ok())
+        self.pen().is_some_and(|pen| pen.send(Message::Flushed(done)).is_ok())
             && wait.recv_timeout(limit).is_ok()
     }
 
@@ -125,23 +172,23 @@ impl AccessLog {
     /// A buffer for one shard.
     pub(crate) fn lines(&self) -> Option<Lines> {
         Some(Lines {
-            buffer: Vec::with_capacity(BATCH + 4096),
+            buffer: self.shared.tally.buffer(),
             count: 0,
             clock: Clock::default(),
-            sender: self.sender()?,
+            pen: self.pen()?,
             shared: self.shared.clone(),
         })
     }
 
-    fn sender(&self) -> Option<Sender<Message>> {
-        self.shared.sender.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn pen(&self) -> Option<Pen> {
+        self.shared.pen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
         // Every shard has gone: each holds this value. The writer ends when the last sender has.
-        *self.sender.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.pen.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let ending = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(Ending(thread, ended)) = ending {
             match ended.recv_timeout(LAST_WAIT) {
@@ -160,7 +207,7 @@ pub(crate) struct Lines {
     count: u64,
     clock: Clock,
     /// Before `shared`, so that it is dropped first: the end of the writer waits for it.
-    sender: Sender<Message>,
+    pen: Pen,
     shared: Arc<Shared>,
 }
 
@@ -185,9 +232,9 @@ impl Lines {
             self.buffer.clear();
             return;
         }
-        let batch = std::mem::replace(&mut self.buffer, Vec::with_capacity(BATCH + 4096));
+        let batch = std::mem::replace(&mut self.buffer, tally.buffer());
         tally.waiting.fetch_add(1, Ordering::Relaxed);
-        if self.sender.send(Message::Batch(batch, count)).is_err() {
+        if self.pen.send(Message::Batch(batch, count)).is_err() {
             tally.lost.fetch_add(count, Ordering::Relaxed);
         }
     }
@@ -212,7 +259,16 @@ struct Writer {
 impl Writer {
     /// Until the last sender has gone.
     fn run(mut self, receiver: &Receiver<Message>) {
-        while let Ok(message) = receiver.recv() {
+        loop {
+            let message = match receiver.try_recv() {
+                Ok(message) => message,
+                Err(TryRecvError::Empty) => {
+                    // Returns at once where something was sent since.
+                    std::thread::park();
+                    continue;
+                }
+                Err(TryRecvError::Disconnected) => return,
+            };
             if self.tally.reopen.swap(false, Ordering::AcqRel) {
                 self.reopen();
             }
@@ -220,6 +276,7 @@ impl Writer {
                 Message::Batch(lines, count) => {
                     self.tally.waiting.fetch_sub(1, Ordering::Relaxed);
                     self.write(&lines, count);
+                    self.tally.take_back(lines);
                 }
                 Message::Wake => {}
                 // Who asked may have stopped waiting.

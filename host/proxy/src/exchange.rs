@@ -8,7 +8,6 @@ use weir_core::model::Server;
 use weir_core::schedule::{By, Outcome};
 
 use crate::access_log::Term;
-use crate::settings::ServerTimeouts;
 use crate::shard::Vitals;
 use crate::stats::Trouble;
 use crate::worker::{Held, Route, Worker};
@@ -34,6 +33,10 @@ pub(crate) struct Exchange {
     pub(crate) term: Term,
     /// Not to be logged.
     pub(crate) quiet: bool,
+    /// Whether the client would rather speak something else on this connection.
+    pub(crate) upgrade: bool,
+    /// Whether a part of a body has come.
+    pub(crate) has_body: bool,
     vitals: Arc<Vitals>,
 }
 
@@ -55,6 +58,8 @@ impl Exchange {
             response: 0,
             term: Term::Ok,
             quiet: false,
+            upgrade: false,
+            has_body: false,
             vitals,
         }
     }
@@ -62,12 +67,6 @@ impl Exchange {
     /// Microseconds from the start to `now`.
     pub(crate) fn micros(&self, now: Instant) -> u32 {
         micros(now.saturating_duration_since(self.started))
-    }
-
-    /// The attempt's limits, where Pingora has none that says the same: it knows one for the answer's head and its parts.
-    pub(crate) fn own_timeouts(&self) -> Option<&ServerTimeouts> {
-        let timeouts = &self.attempt.as_ref()?.held.settings.timeouts;
-        (timeouts.response != timeouts.read).then_some(timeouts)
     }
 
     /// Ends the attempt as a failure of its server; returns whether another server may be tried.

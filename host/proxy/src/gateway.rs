@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderValue, Version};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
@@ -37,8 +37,8 @@ impl Gateway {
         Self { worker, vitals }
     }
 
-    /// Why this request is not served at all, as the status to answer.
-    fn refusal(&self, session: &Session) -> Option<u16> {
+    /// Why this request is not served at all, as the status to answer; and whether it asks for an upgrade.
+    fn refusal(&self, session: &Session, upgrade: &mut bool) -> Option<u16> {
         let head = session.req_header();
         let raw = || session.downstream_session.as_http1().map(|h1| h1.get_headers_raw_bytes());
         if let Some(raw) = session.downstream_session.as_http1().map(|h1| h1.get_headers_raw_bytes())
@@ -57,6 +57,8 @@ impl Gateway {
             } else if *name == TRANSFER_ENCODING {
                 encodings += 1;
                 unknown |= !value.as_bytes().eq_ignore_ascii_case(b"chunked");
+            } else if *name == UPGRADE {
+                *upgrade = true;
             }
         }
         // Whoever reads a list of lengths, or an encoding that we do not know, otherwise than we do finds two requests in one.
@@ -148,11 +150,10 @@ impl ProxyHttp for Gateway {
         };
         let client = &route.service.client;
         session.set_read_timeout(Some(client.read));
-        session.set_write_timeout(Some(client.write));
         if let Some(downstream) = Downstream::of(session.downstream_session.stream()) {
             downstream.begin(client);
         }
-        if let Some(status) = self.refusal(session) {
+        if let Some(status) = self.refusal(session, &mut ctx.upgrade) {
             ctx.term = Term::BadRequest;
             return Error::err(ErrorType::HTTPStatus(status));
         }
@@ -203,6 +204,11 @@ impl ProxyHttp for Gateway {
             peer.options.custom_l4 =
                 Some(Arc::new(Announce { line: line.clone(), timeout: held.settings.timeouts.connect }));
         }
+        if ctx.upgrade {
+            // What may become a tunnel is not answered in parts, which is what our own limits are for.
+            let timeouts = &held.settings.timeouts;
+            peer.options.read_timeout = Some(timeouts.response.max(timeouts.read));
+        }
         if fresh {
             // No connection has this key, so none is found.
             peer.group_key ^= Worker::with(Worker::random).unwrap_or(1) | 1;
@@ -234,15 +240,19 @@ impl ProxyHttp for Gateway {
     async fn request_body_filter(
         &self,
         session: &mut Session,
-        _: &mut Option<Bytes>,
+        body: &mut Option<Bytes>,
         is_last: bool,
         ctx: &mut Exchange,
     ) -> Result<()> {
+        ctx.has_body |= body.is_some();
         if is_last
-            && let Some(timeouts) = ctx.own_timeouts()
+            && let Some(attempt) = &ctx.attempt
             && let Some(downstream) = Downstream::of(session.downstream_session.stream())
         {
-            downstream.sent(Instant::now(), timeouts.response);
+            // Nothing took time where there was no connection to set up and no body to pass on.
+            let at_once = ctx.reused && !ctx.has_body;
+            let now = if at_once { attempt.started } else { Instant::now() };
+            downstream.sent(now, attempt.held.settings.timeouts.response);
         }
         Ok(())
     }
@@ -342,17 +352,21 @@ impl ProxyHttp for Gateway {
         if let Some(attempt) = &mut ctx.attempt {
             attempt.answered(head.status.as_u16(), now);
         }
-        if let Some(timeouts) = ctx.own_timeouts()
+        if let Some(attempt) = &ctx.attempt
             && let Some(downstream) = Downstream::of(session.downstream_session.stream())
         {
-            downstream.answered(now, timeouts.read);
+            match head.status.as_u16() {
+                101 => downstream.tunnel(),
+                _ => downstream.answered(now, attempt.held.settings.timeouts.read),
+            }
         }
         ctx.term = Term::Ok;
         Ok(())
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, e: &Error, ctx: &mut Exchange) -> FailToProxy {
-        let (status, term) = answer::verdict(e, ctx.term);
+        let stuck = Downstream::of(session.downstream_session.stream()).is_some_and(Downstream::is_stuck);
+        let (status, term) = if stuck { (0, Term::ClientTimeout) } else { answer::verdict(e, ctx.term) };
         ctx.term = term;
         if status > 0 && session.response_written().is_none_or(|r| r.status.is_informational()) {
             // Pingora ends the connection after any failure, so the answer says so. A client that has gone meanwhile

@@ -12,8 +12,7 @@ use http::HeaderName;
 pub struct ServerTimeouts {
     /// To set up a TCP connection, the PROXY line included.
     pub connect: Duration,
-    /// From the end of the request to the head of the answer. For a client that has sent its next request already, the longer one
-    /// of this and `read` counts.
+    /// From the end of the request to the head of the answer.
     pub response: Duration,
     /// Between two parts of an answer.
     pub read: Duration,
@@ -41,7 +40,7 @@ impl Default for ServerTimeouts {
 pub struct ClientTimeouts {
     /// From the first part of a request's head to its end, and between two reads of its body.
     pub read: Duration,
-    /// For one write of the answer.
+    /// How long it may take nothing of an answer.
     pub write: Duration,
     /// From the connection, or the end of the last request, to the end of the next request's head.
     pub keep_alive: Duration,

@@ -25,6 +25,7 @@ use pingora_core::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 
 use crate::proxy_line::ProxyLine;
 use crate::service::normal;
@@ -50,6 +51,11 @@ pub(crate) struct Downstream {
     /// Made when a pool first wants it.
     line: OnceLock<Arc<ProxyLine>>,
     limit: Limit,
+    /// What came of the next request while this one is served. It is held back until then: whoever reads it would not read again,
+    /// and it is by reads that the limits of a served request are kept.
+    early: Vec<u8>,
+    /// Set while the client takes nothing.
+    stuck: Option<Pin<Box<Sleep>>>,
     vitals: Arc<Vitals>,
 }
 
@@ -77,6 +83,8 @@ impl Downstream {
             client_ip,
             line: OnceLock::new(),
             limit,
+            early: Vec::new(),
+            stuck: None,
             vitals,
         }
     }
@@ -84,6 +92,11 @@ impl Downstream {
     /// A request's head was read. `timeouts` are for the next one.
     pub(crate) fn begin(&self, timeouts: &ClientTimeouts) {
         self.limit.begin(timeouts);
+    }
+
+    /// Whether the client took nothing of an answer for longer than it may.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.limit.is(Phase::Stuck)
     }
 
     /// A server has the whole request, and may take this long until its answer begins.
@@ -94,6 +107,11 @@ impl Downstream {
     /// The head of an answer came. Its parts may be this far from each other.
     pub(crate) fn answered(&self, now: Instant, read: Duration) {
         self.limit.answered(now, read);
+    }
+
+    /// The connection is no longer one of requests. What limits there are on it are Pingora's.
+    pub(crate) fn tunnel(&self) {
+        self.limit.tunnel();
     }
 
     /// Whether what looks like an error of the client is a server that took too long.
@@ -155,6 +173,7 @@ impl Downstream {
             if n == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            self.stuck = None;
             if n >= waiting {
                 self.forget();
                 if n > waiting || more.is_empty() {
@@ -165,6 +184,50 @@ impl Downstream {
             }
         }
         if more.is_empty() { Poll::Ready(Ok(0)) } else { Pin::new(&mut self.tcp).poll_write(cx, more) }
+    }
+
+    /// [`Self::poll_send`], and an error once the client has taken nothing for as long as it may.
+    fn poll_send_in_time(&mut self, cx: &mut Context<'_>, more: &[u8]) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(sent) = self.poll_send(cx, more) {
+            self.stuck = None;
+            return Poll::Ready(sent);
+        }
+        let write = self.limit.write();
+        let stuck = self.stuck.get_or_insert_with(|| Box::pin(tokio::time::sleep(write)));
+        ready!(stuck.as_mut().poll(cx));
+        self.limit.stuck();
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Reads while a request is served that has come whole. The connection's end is passed on, what comes before it is kept; not
+    /// more than one read of it, so that a client cannot make us keep what it likes.
+    fn poll_early(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.early.is_empty() {
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.tcp).poll_read(cx, buf))?;
+        let came = buf.filled().get(before..).unwrap_or_default();
+        if came.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        self.early.extend_from_slice(came);
+        buf.set_filled(before);
+        Poll::Pending
+    }
+
+    /// Gives the reader what was held back.
+    fn give_early(&mut self, buf: &mut ReadBuf<'_>) {
+        let n = self.early.len().min(buf.remaining());
+        buf.put_slice(self.early.get(..n).unwrap_or_default());
+        if n == self.early.len() {
+            self.early = Vec::new();
+        } else {
+            self.early.drain(..n);
+        }
+        if self.limit.is(Phase::Waiting) {
+            self.limit.stir();
+        }
     }
 
     fn forget(&mut self) {
@@ -196,7 +259,14 @@ impl AsyncRead for Downstream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        let read = Pin::new(&mut this.tcp).poll_read(cx, buf);
+        let read = if this.limit.holds_back() {
+            this.poll_early(cx, buf)
+        } else if !this.early.is_empty() {
+            this.give_early(buf);
+            return Poll::Ready(Ok(()));
+        } else {
+            Pin::new(&mut this.tcp).poll_read(cx, buf)
+        };
         if buf.filled().len() > before && this.limit.is(Phase::Waiting) {
             this.limit.stir();
         }
@@ -222,18 +292,18 @@ impl AsyncWrite for Downstream {
             this.held.extend_from_slice(buf);
             return Poll::Ready(Ok(buf.len()));
         }
-        this.poll_send(cx, buf)
+        this.poll_send_in_time(cx, buf)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_send(cx, &[]))?;
+        ready!(this.poll_send_in_time(cx, &[]))?;
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_send(cx, &[]))?;
+        ready!(this.poll_send_in_time(cx, &[]))?;
         Pin::new(&mut this.tcp).poll_shutdown(cx)
     }
 }

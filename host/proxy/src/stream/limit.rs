@@ -4,7 +4,7 @@
 //! whether one is. It is looked at when there is nothing to read, which a served request does not wait for.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,8 @@ pub(super) enum Phase {
     Parts,
     /// The server took longer than it may.
     Overdue,
+    /// The client took nothing for longer than it may.
+    Stuck,
     /// The request is over; what is left of it is being read.
     Settling,
 }
@@ -51,9 +53,12 @@ pub(super) struct Limit {
     /// Whether a part has come or gone that was not given its moment. A clock is asked when somebody waits, so not for what is
     /// there at once.
     stirred: bool,
+    /// Whether the request that is served has come whole, so that what comes now is the next one's.
+    whole: AtomicBool,
     rest: AtomicU64,
     head: AtomicU64,
     server: AtomicU64,
+    write: AtomicU64,
 }
 
 impl Limit {
@@ -65,9 +70,11 @@ impl Limit {
             since: AtomicU64::new(0),
             heard: 0,
             stirred: false,
+            whole: AtomicBool::new(false),
             rest: AtomicU64::new(whole_micros(client.keep_alive)),
             head: AtomicU64::new(whole_micros(client.read)),
             server: AtomicU64::new(FOR_EVER),
+            write: AtomicU64::new(whole_micros(client.write)),
         }
     }
 
@@ -91,6 +98,8 @@ impl Limit {
     pub(super) fn begin(&self, client: &ClientTimeouts) {
         self.rest.store(whole_micros(client.keep_alive), Ordering::Relaxed);
         self.head.store(whole_micros(client.read), Ordering::Relaxed);
+        self.write.store(whole_micros(client.write), Ordering::Relaxed);
+        self.whole.store(false, Ordering::Relaxed);
         self.enter(Phase::Serving);
     }
 
@@ -99,6 +108,7 @@ impl Limit {
         if self.is(Phase::Serving) || self.is(Phase::Answer) {
             self.since(now);
             self.server.store(whole_micros(response), Ordering::Relaxed);
+            self.whole.store(true, Ordering::Relaxed);
             self.enter(Phase::Answer);
         }
     }
@@ -108,6 +118,27 @@ impl Limit {
         self.since(now);
         self.server.store(whole_micros(read), Ordering::Relaxed);
         self.enter(Phase::Parts);
+    }
+
+    /// What comes and goes now is not requests.
+    pub(super) fn tunnel(&self) {
+        self.whole.store(false, Ordering::Relaxed);
+        self.enter(Phase::Serving);
+    }
+
+    /// Whether what the client sends now has to wait.
+    pub(super) fn holds_back(&self) -> bool {
+        self.whole.load(Ordering::Relaxed) && (self.is(Phase::Answer) || self.is(Phase::Parts))
+    }
+
+    /// How long the client may take nothing.
+    pub(super) fn write(&self) -> Duration {
+        Duration::from_micros(self.write.load(Ordering::Relaxed))
+    }
+
+    /// It took nothing for that long.
+    pub(super) fn stuck(&self) {
+        self.enter(Phase::Stuck);
     }
 
     /// The request is over.

@@ -244,8 +244,7 @@ fn held(pool: &Arc<Pool>) -> Arc<Held> {
     let mut peer = HttpPeer::new(nowhere, false, String::new());
     peer.options.connection_timeout = Some(timeouts.connect);
     peer.options.total_connection_timeout = Some(timeouts.connect);
-    // Where these differ, the client's connection has a timer for each; this one is then a backstop.
-    peer.options.read_timeout = Some(timeouts.response.max(timeouts.read));
+    // None for reads: the client's connection has one timer for both limits, instead of one for each read.
     peer.options.write_timeout = Some(timeouts.write);
     peer.options.idle_timeout =
         Some(if snapshot.settings.send_proxy { timeouts.idle.min(OF_ONE_CLIENT) } else { timeouts.idle });

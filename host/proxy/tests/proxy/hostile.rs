@@ -170,6 +170,25 @@ fn a_head_that_has_begun_must_come_to_its_end() {
 }
 
 #[test]
+fn a_client_that_takes_nothing_of_its_answer_is_given_up() {
+    // More than the kernel keeps for a connection whose client does not read.
+    let origin = Origin::start(|_| ok(&"x".repeat(32 << 20)));
+    let kept = Kept::default();
+    let access_log = Some(AccessLog::to_writer(kept.clone()).unwrap());
+    let options = Options { access_log, ..Options::default() };
+    let site = Site::new(servers(&[(origin.address, 1)]), Plans { options, ..Plans::default() });
+    let client = ClientTimeouts { write: Duration::from_millis(100), ..ClientTimeouts::default() };
+    let address = ([127, 0, 0, 1], site.port).into();
+    let service = Service { client, ..Service::new("web", vec![address], site.pool.clone()) };
+    site.shards.set_services(ServiceTable::new(vec![service]).unwrap());
+    let mut client = site.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    eventually("it is given up", || kept.text().contains("client-timeout"));
+    assert_eq!(site.shards.stats().in_flight, 0);
+    drop(client);
+}
+
+#[test]
 fn the_log_has_one_json_line_for_each_request_whatever_was_sent() {
     let kept = Kept::default();
     let origin = Origin::saying("abc");

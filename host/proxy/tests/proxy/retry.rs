@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use weir_core::schedule::Plan;
@@ -108,6 +109,53 @@ fn a_server_that_never_answers_is_a_504() {
         eventually("the lines are written", || kept.text().matches("server-timeout").count() >= 2);
         kept.0.lock().unwrap().clear();
     }
+}
+
+#[test]
+fn a_client_that_sends_its_next_request_early_does_not_lengthen_the_limit_of_the_first() {
+    let origin = Origin::start(|seen| {
+        if seen.head.starts_with("GET /first") {
+            Reply::Take(Box::new(|mut tcp| {
+                let _ = tcp.read(&mut [0]);
+            }))
+        } else {
+            ok("second")
+        }
+    });
+    let timeouts = ServerTimeouts { response: Duration::from_millis(300), ..ServerTimeouts::default() };
+    let settings = PoolSettings { timeouts, ..PoolSettings::default() };
+    let site = Site::new(servers(&[(origin.address, 1)]), Plans { settings, ..Plans::default() });
+    let mut client = site.client();
+    client.send("GET /first HTTP/1.1\r\nHost: a\r\n\r\n");
+    eventually("the server has the first", || origin.seen().len() == 1);
+    client.send("GET /next HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.answer().unwrap().status, 504);
+}
+
+#[test]
+fn a_request_that_comes_while_another_is_served_is_answered_after_it() {
+    let (go, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let origin = Origin::start(move |seen| {
+        let path = seen.head.split(' ').nth(1).unwrap().to_owned();
+        if path == "/first" {
+            let _ = wait.lock().unwrap().recv();
+        }
+        ok(&path)
+    });
+    let site = Site::of(&[&origin]);
+    let mut client = site.client();
+    client.send("GET /first HTTP/1.1\r\nHost: a\r\n\r\n");
+    eventually("the server has the first", || origin.seen().len() == 1);
+    // In two parts, so that the second comes when something is held back already.
+    client.send("PUT /second HTTP/1.1\r\nHost: a\r\nContent-Length: 30000\r\n\r\n");
+    client.send("x".repeat(30_000));
+    client.send("GET /third HTTP/1.1\r\nHost: a\r\n\r\n");
+    go.send(()).unwrap();
+    for path in ["/first", "/second", "/third"] {
+        assert_eq!(client.answer().unwrap().body, path);
+    }
+    assert_eq!(origin.seen()[1].body.len(), 30_000);
 }
 
 /// An answer whose second part comes after this long.
