@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use crate::kernel::Kernel;
 use crate::{command, machine, paths, say};
 
 /// What building Weir and its plugins needs, whichever way the Wasm target is had.
@@ -107,9 +108,95 @@ pub(crate) fn unpacked(wanted: &[(&str, &str)]) -> Result<Vec<Unpacked>> {
         .collect()
 }
 
+/// What the lab runs in its kernel, as (package, program).
+const LAB: [(&str, &str); 15] = [
+    ("kmod", "modprobe"),
+    ("iproute2", "ip"),
+    ("iputils-ping", "ping"),
+    ("procps", "ps"),
+    ("bird2", "bird"),
+    ("gobgpd", "gobgpd"),
+    ("python3-exabgp", "python3-exabgp"),
+    ("keepalived", "keepalived"),
+    ("haproxy", "haproxy"),
+    ("socat", "socat"),
+    ("nginx", "nginx"),
+    ("gdnsd", "gdnsd"),
+    ("ipvsadm", "ipvsadm"),
+    ("iptables", "iptables-legacy"),
+    ("tcpdump", "tcpdump"),
+];
+/// More of the same, for those whose program's name is not on the search path of every user.
+const LAB_TOOLS: [(&str, &str); 1] = [("bind9-dnsutils", "dig")];
+
+/// Names that packages would make when installed. The user-mode kernel has no nftables for IP, so iptables is the old one.
+const ALTERNATIVES: [(&str, &str); 4] = [
+    ("exabgp", "python3-exabgp"),
+    ("exabgpcli", "python3-exabgpcli"),
+    ("iptables", "iptables-legacy"),
+    ("ip6tables", "ip6tables-legacy"),
+];
+
+/// Unpacks what the lab runs in its kernel, and the kernel itself where it is the user-mode one. The tree that holds
+/// it all: it is laid over the machine's root, so what is installed already is left out of it.
+pub(crate) fn for_lab(kernel: Kernel) -> Result<PathBuf> {
+    let mut wanted: Vec<(&str, &str)> = LAB.into_iter().chain(LAB_TOOLS).collect();
+    if kernel == Kernel::Uml {
+        wanted.push(("user-mode-linux", "linux.uml"));
+    }
+    unpacked(&wanted)?;
+    let tree = paths::lab("debian");
+    std::fs::create_dir_all(&tree)?;
+    merge(&tree)?;
+    Ok(tree)
+}
+
+/// Moves what packages have in /bin, /sbin, /lib and /lib64 to /usr, where those of a Debian machine point. As
+/// folders of the tree they would hide the machine's links when they are laid over its root.
+fn merge(tree: &Path) -> Result<()> {
+    for name in ["bin", "sbin", "lib", "lib32", "lib64", "libx32"] {
+        let folder = tree.join(name);
+        if folder.is_dir() && !folder.is_symlink() {
+            move_into(&folder, &tree.join("usr").join(name))?;
+        }
+    }
+    for (name, program) in ALTERNATIVES {
+        let link = tree.join("usr/sbin").join(name);
+        if tree.join("usr/sbin").join(program).exists() && !link.is_symlink() {
+            std::os::unix::fs::symlink(program, &link)?;
+        }
+    }
+    // The user-mode kernel's modules are not where modprobe looks for them.
+    let modules = tree.join("usr/lib/uml/modules");
+    for version in std::fs::read_dir(&modules).into_iter().flatten().flatten() {
+        let link = tree.join("usr/lib/modules").join(version.file_name());
+        if !link.is_symlink() {
+            std::fs::create_dir_all(tree.join("usr/lib/modules"))?;
+            std::os::unix::fs::symlink(Path::new("/usr/lib/uml/modules").join(version.file_name()), &link)?;
+        }
+    }
+    Ok(())
+}
+
+/// Moves everything in `from` to `to`, folder by folder, and removes `from`.
+fn move_into(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            move_into(&entry.path(), &target)?;
+        } else {
+            std::fs::rename(entry.path(), &target)?;
+        }
+    }
+    Ok(std::fs::remove_dir(from)?)
+}
+
 fn find(tree: &Path, program: &str) -> Option<PathBuf> {
     let inside = ["usr/bin", "usr/sbin"].map(|folder| tree.join(folder).join(program));
-    inside.into_iter().find(|file| file.is_file()).or_else(|| machine::program(program))
+    // A link's target may lie outside the tree as long as nothing is laid over the machine's root.
+    inside.into_iter().find(|file| file.is_file() || file.is_symlink()).or_else(|| machine::program(program))
 }
 
 fn fetch(tree: &Path, packages: &[&str]) -> Result<()> {
@@ -132,5 +219,5 @@ fn fetch(tree: &Path, packages: &[&str]) -> Result<()> {
             command::successful(Command::new("dpkg").arg("-x").arg(&file).arg(tree), &paths::log("dpkg"))?;
         }
     }
-    Ok(())
+    merge(tree)
 }

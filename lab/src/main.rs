@@ -10,6 +10,7 @@
 //! | [`trials`] | what is promised, tried on the binary |
 //! | [`mod@bench`] | what is measured |
 //! | [`node`], [`fleet`], [`server`], [`load`], [`http`] | a node under our eyes, its file, its servers, its clients |
+//! | [`kernel`], [`inside`] | a kernel that carries the lab, and the job in it |
 //! | [`fabric`] | nodes in namespaces, and what joins them |
 //! | [`doctor`], [`machine`], [`install`], [`build`], [`command`] | what the machine has and gets |
 
@@ -25,7 +26,9 @@ mod doctor;
 mod fabric;
 mod fleet;
 mod http;
+mod inside;
 mod install;
+mod kernel;
 mod load;
 mod machine;
 mod node;
@@ -86,6 +89,12 @@ enum Command {
     },
     /// Check who depends on whom and how the tree is laid out
     Rules,
+    /// Try the kernel and the namespaces that the lab runs in
+    Kernel {
+        /// The machine's own or the user-mode kernel
+        #[arg(long)]
+        kernel: Option<kernel::Kernel>,
+    },
     /// Build the plugins
     Plugins,
     /// Say what this machine has, lacks, and how to get it
@@ -93,6 +102,20 @@ enum Command {
     /// Measure
     #[command(subcommand)]
     Bench(bench::What),
+    /// Be the first process of a kernel or of namespaces; the lab starts it
+    #[command(hide = true)]
+    Boot {
+        /// The job
+        spec: std::path::PathBuf,
+        /// What a user-mode kernel adds to the arguments of its first process
+        rest: Vec<String>,
+    },
+    /// Do a job inside the lab's kernel; the first process starts it
+    #[command(hide = true)]
+    Inside {
+        /// The job
+        spec: std::path::PathBuf,
+    },
     /// Hold a node's namespaces; the fabric starts it
     #[command(hide = true)]
     Keep {
@@ -127,6 +150,7 @@ fn run(command: Command) -> Result<()> {
         Command::Test { keep_going } => test::run(keep_going),
         Command::Trial { names, built } => test::run_trials(&names, built),
         Command::Rules => rules::run(),
+        Command::Kernel { kernel } => kernel::check::run(kernel),
         Command::Plugins => {
             install::for_building()?;
             let folder = build::plugins()?;
@@ -135,6 +159,8 @@ fn run(command: Command) -> Result<()> {
         }
         Command::Doctor => doctor::run(),
         Command::Bench(what) => bench::run(&what),
+        Command::Boot { spec, rest: _ } => kernel::init::boot(&spec),
+        Command::Inside { spec } => inside::run(&spec),
         Command::Keep { node, logs } => fabric::keeper::keep(&node, &logs),
         Command::Serve { name, address } => {
             let _server = server::DemoServer::start_at(&name, address)?;

@@ -1,0 +1,80 @@
+//! The first process inside: `weir-lab boot SPEC`. It makes the root, loads modules, runs the job, says how that
+//! ended and turns the kernel off.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+use rustix::process::{WaitOptions, wait};
+use rustix::system::RebootCommand;
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+
+use super::{Kernel, modules, root};
+use crate::inside::Spec;
+
+/// The file in the run's folder that holds the job's exit code.
+pub(crate) const END: &str = "end";
+
+/// Does all of it. Does not return in a user-mode kernel.
+pub(crate) fn boot(file: &Path) -> Result<()> {
+    let spec = Spec::read(file)?;
+    let code = match job(&spec, file) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("the kernel was not furnished: {error:#}");
+            1
+        }
+    };
+    if let Err(error) = std::fs::write(spec.out.join(END), format!("{code}\n")) {
+        eprintln!("cannot say outside how the job ended: {error}");
+    }
+    if spec.place.kernel == Kernel::Uml {
+        rustix::fs::sync();
+        rustix::system::reboot(RebootCommand::PowerOff).context("cannot turn the kernel off")?;
+    }
+    Ok(())
+}
+
+/// Furnishes the kernel and runs the job in it: its exit code.
+fn job(spec: &Spec, file: &Path) -> Result<i32> {
+    let user_mode = spec.place.kernel == Kernel::Uml;
+    if user_mode {
+        modules::load_overlay(&spec.place.tree)?;
+    }
+    root::enter(&spec.place, &spec.out)?;
+    let mut command =
+        Command::new(std::env::current_exe().or_else(|_| std::fs::read_link("/proc/self/exe"))?);
+    command.arg("inside").arg(file);
+    command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", "/root").env("TERM", "linux");
+    if user_mode {
+        let console = console("/dev/tty1")?;
+        command.stdin(console.try_clone()?).stdout(console.try_clone()?).stderr(console);
+        modules::load_in_user_mode()?;
+    } else {
+        command.stdin(Stdio::inherit());
+    }
+    let child = command.spawn().context("cannot start the job")?;
+    let pid = i32::try_from(child.id()).context("a process number above 2^31")?;
+    loop {
+        // Orphans of all nodes come here to be buried.
+        let Some((ended, status)) = wait(WaitOptions::empty())? else { continue };
+        if ended.as_raw_pid() == pid {
+            return Ok(status
+                .exit_status()
+                .unwrap_or_else(|| 128 + status.terminating_signal().unwrap_or(0)));
+        }
+    }
+}
+
+/// A console as a plain pipe of bytes: no echo, no line editing, no signals.
+fn console(path: &str) -> Result<File> {
+    let mut file =
+        OpenOptions::new().read(true).write(true).open(path).with_context(|| format!("console {path}"))?;
+    let mut settings = tcgetattr(&file)?;
+    settings.make_raw();
+    tcsetattr(&file, OptionalActions::Now, &settings)?;
+    file.flush()?;
+    Ok(file)
+}
