@@ -99,7 +99,11 @@ pub(crate) struct Connection<S> {
 impl Connection<TcpStream> {
     /// Connects over TCP; answers have [`PATIENCE`].
     pub(crate) fn tcp(address: SocketAddr) -> Result<Self, Failure> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        Self::over(TcpStream::connect_timeout(&address, PATIENCE)?)
+    }
+
+    /// Takes a connected stream; answers have [`PATIENCE`].
+    pub(crate) fn over(stream: TcpStream) -> Result<Self, Failure> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         Ok(Self { stream, buffer: Vec::with_capacity(4096) })

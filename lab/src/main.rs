@@ -19,6 +19,7 @@
     reason = "JSON values are indexed, which answers null for what is not there"
 )]
 
+mod ask;
 mod bench;
 mod build;
 mod command;
@@ -43,6 +44,8 @@ mod test;
 mod topology;
 mod trials;
 mod up;
+mod way;
+mod world;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -94,6 +97,9 @@ enum Command {
         /// The machine's own or the user-mode kernel
         #[arg(long)]
         kernel: Option<kernel::Kernel>,
+        /// Only start a kernel and wait, for a check that kills it
+        #[arg(long, hide = true)]
+        until_killed: bool,
     },
     /// Build the plugins
     Plugins,
@@ -124,6 +130,9 @@ enum Command {
         /// Where its logs go
         logs: std::path::PathBuf,
     },
+    /// Ask services from given addresses until they answer
+    #[command(hide = true)]
+    Ask(ask::Questions),
     /// Serve as a demo server until killed
     #[command(hide = true)]
     Serve {
@@ -150,7 +159,7 @@ fn run(command: Command) -> Result<()> {
         Command::Test { keep_going } => test::run(keep_going),
         Command::Trial { names, built } => test::run_trials(&names, built),
         Command::Rules => rules::run(),
-        Command::Kernel { kernel } => kernel::check::run(kernel),
+        Command::Kernel { kernel, until_killed } => kernel::check::run(kernel, until_killed),
         Command::Plugins => {
             install::for_building()?;
             let folder = build::plugins()?;
@@ -162,6 +171,7 @@ fn run(command: Command) -> Result<()> {
         Command::Boot { spec, rest: _ } => kernel::init::boot(&spec),
         Command::Inside { spec } => inside::run(&spec),
         Command::Keep { node, logs } => fabric::keeper::keep(&node, &logs),
+        Command::Ask(questions) => ask::run(&questions),
         Command::Serve { name, address } => {
             let _server = server::DemoServer::start_at(&name, address)?;
             node::interrupted()?.recv().context("the watch for signals ended")
