@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`config`] | what a fleet file says, and what is wrong with it |
 //! | [`health`] | what is known of a server, and what may therefore be done with it |
+//! | [`maglev`] | where the kernel of an L4 node puts a flow, and what a change would move |
 //! | [`model`] | what a server is: state, weight, load |
 //! | [`plugin`] | which version of a plugin is loaded, serves, or is out |
 //! | [`pool`] | who is in a pool, and when its plan is void |
@@ -18,6 +19,7 @@
 
 pub mod config;
 pub mod health;
+pub mod maglev;
 pub mod model;
 pub mod plugin;
 pub mod pool;
