@@ -28,7 +28,7 @@ use std::process::{Child, ChildStdin};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +53,16 @@ impl Kernel {
     }
 }
 
+impl Kernel {
+    /// As `--kernel` has it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Uml => "uml",
+        }
+    }
+}
+
 /// What the first process inside has to know.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Place {
@@ -62,6 +72,9 @@ pub(crate) struct Place {
     /// The checkout.
     checkout: PathBuf,
 }
+
+/// The longest line to a job. The console of a user-mode kernel stops for ever where more than 4096 bytes wait in it.
+pub(crate) const LONGEST: usize = 2000;
 
 /// What a run needs.
 #[derive(Debug)]
@@ -148,8 +161,9 @@ impl Run {
         Ok(Self { out, child, orders, lines, ends: Instant::now() + limit, limit })
     }
 
-    /// Sends a line to the job.
+    /// Sends a line to the job, of [`LONGEST`] bytes at most.
     pub(crate) fn send(&mut self, line: &str) -> Result<()> {
+        ensure!(line.len() <= LONGEST, "an order of {} bytes: {LONGEST} pass at most", line.len());
         let orders = self.orders.as_mut().context("the run takes no orders any more")?;
         orders.write_all(format!("{line}\n").as_bytes()).context("the run has ended")
     }

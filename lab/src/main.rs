@@ -41,6 +41,7 @@ mod server;
 mod stack;
 mod stage;
 mod test;
+mod tiers;
 mod topology;
 mod trials;
 mod up;
@@ -64,7 +65,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Start a node before three demo servers, show who answers, stay until Ctrl-C
+    /// Bring up all tiers, show a request's way through them, stay until Ctrl-C
     Up {
         /// End after this long (`10s`, `500ms`, `2m`) instead of at Ctrl-C
         #[arg(long = "for", value_name = "TIME", value_parser = duration)]
@@ -72,9 +73,11 @@ enum Command {
         /// Print the result for machines
         #[arg(long)]
         json: bool,
-        /// Everything on loopback addresses; the only way there is, for now
+        /// Only one node before three demo servers, on loopback addresses
         #[arg(long)]
         loopback: bool,
+        #[command(flatten)]
+        tiers: tiers::Tiers,
     },
     /// Run every check and test
     Test {
@@ -155,7 +158,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<()> {
     match command {
-        Command::Up { stay, json, loopback: _ } => up::run(&up::Wish { stay, json }),
+        Command::Up { stay, json, loopback, tiers } => up::run(&up::Wish { stay, json, loopback, tiers }),
         Command::Test { keep_going } => test::run(keep_going),
         Command::Trial { names, built } => test::run_trials(&names, built),
         Command::Rules => rules::run(),

@@ -1,13 +1,10 @@
 //! The batches for `ip` that make segments, cut nodes off and mend them. Pure: it only knows which port is whose.
 //!
-//! A node is cut off by the state of its bridge ports: a disabled port neither sends nor takes a packet, its carrier
-//! stays up, and one batch does all of a node's ports. That needs no packet scheduler and leaves no queue behind.
+//! A node is cut off by taking its ports out of their bridges: nothing passes, the carrier stays up, and one batch
+//! does all of a node's ports. The state of a bridge port would not do: the kernel sets a disabled port to
+//! forwarding with the next change of any link.
 
 use std::fmt::Write;
-
-/// What `bridge_slave state` means by the numbers.
-const DISABLED: u8 = 0;
-const FORWARDING: u8 = 3;
 
 /// Which ports there are.
 #[derive(Debug, Default)]
@@ -20,6 +17,7 @@ pub(super) struct Switch {
 struct Port {
     node: String,
     name: String,
+    bridge: String,
 }
 
 impl Switch {
@@ -37,25 +35,25 @@ impl Switch {
             let port = format!("p{}", self.ports.len());
             let _ = writeln!(batch, "link add name {port} type veth peer name {interface} netns {holder}");
             let _ = writeln!(batch, "link set dev {port} master {bridge} alias {node} up");
-            self.ports.push(Port { node: (*node).to_owned(), name: port });
+            self.ports.push(Port { node: (*node).to_owned(), name: port, bridge: bridge.clone() });
         }
         batch
     }
 
     /// Silences all ports of a node.
     pub(super) fn cut_off(&self, node: &str) -> String {
-        self.state(node, DISABLED)
+        self.each(node, |_| "nomaster".to_owned())
     }
 
     /// Lets all ports of a node speak again.
     pub(super) fn reconnect(&self, node: &str) -> String {
-        self.state(node, FORWARDING)
+        self.each(node, |bridge| format!("master {bridge}"))
     }
 
-    fn state(&self, node: &str, state: u8) -> String {
+    fn each(&self, node: &str, change: impl Fn(&str) -> String) -> String {
         let mut batch = String::new();
         for port in self.ports.iter().filter(|port| port.node == node) {
-            let _ = writeln!(batch, "link set dev {} type bridge_slave state {state}", port.name);
+            let _ = writeln!(batch, "link set dev {} {}", port.name, change(&port.bridge));
         }
         batch
     }
@@ -70,11 +68,8 @@ mod tests {
         let mut switch = Switch::default();
         switch.segment("edge", &[("router-1", "eth0", 10), ("l4-1", "eth0", 11)]);
         switch.segment("users", &[("router-1", "eth1", 10), ("users", "eth0", 12)]);
-        assert_eq!(
-            switch.cut_off("router-1"),
-            "link set dev p0 type bridge_slave state 0\nlink set dev p2 type bridge_slave state 0\n"
-        );
-        assert_eq!(switch.reconnect("users"), "link set dev p3 type bridge_slave state 3\n");
+        assert_eq!(switch.cut_off("router-1"), "link set dev p0 nomaster\nlink set dev p2 nomaster\n");
+        assert_eq!(switch.reconnect("users"), "link set dev p3 master br1\n");
         assert_eq!(switch.cut_off("nobody"), "");
     }
 
