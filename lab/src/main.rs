@@ -9,6 +9,7 @@
 //! | [`mod@test`], [`stage`], [`rules`] | every check and test |
 //! | [`trials`] | what is promised, tried on the binary |
 //! | [`mod@bench`] | what is measured |
+//! | [`clients`] | many slow connections, each byte checked: what a change breaks |
 //! | [`node`], [`fleet`], [`server`], [`load`], [`http`] | a node under our eyes, its file, its servers, its clients |
 //! | [`kernel`], [`inside`] | a kernel that carries the lab, and the job in it |
 //! | [`fabric`] | nodes in namespaces, and what joins them |
@@ -22,6 +23,7 @@
 mod ask;
 mod bench;
 mod build;
+mod clients;
 mod command;
 mod doctor;
 mod fabric;
@@ -136,6 +138,8 @@ enum Command {
     /// Ask services from given addresses until they answer
     #[command(hide = true)]
     Ask(ask::Questions),
+    /// Keep up many slow connections, check every byte, record what breaks when
+    Clients(clients::Wish),
     /// Serve as a demo server until killed
     #[command(hide = true)]
     Serve {
@@ -175,6 +179,7 @@ fn run(command: Command) -> Result<()> {
         Command::Inside { spec } => inside::run(&spec),
         Command::Keep { node, logs } => fabric::keeper::keep(&node, &logs),
         Command::Ask(questions) => ask::run(&questions),
+        Command::Clients(wish) => clients::run(&wish),
         Command::Serve { name, address } => {
             let _server = server::DemoServer::start_at(&name, address)?;
             node::interrupted()?.recv().context("the watch for signals ended")
