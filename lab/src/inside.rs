@@ -4,6 +4,8 @@
 //! appear outside while it runs, and leaves its results in the run's folder. Lines sent from outside arrive at
 //! [`Orders`].
 
+mod visits;
+
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -12,7 +14,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::kernel;
+use crate::kernel::control::MARK;
+use crate::tiers::Shape;
+use crate::{kernel, up};
 
 /// A job with where it runs, handed over as a file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -31,6 +35,8 @@ pub(crate) struct Spec {
 pub(crate) enum Job {
     /// The lab's own parts, tried: see [`kernel::check`].
     Check,
+    /// The topology of `cargo lab up`: see [`up`].
+    Up(Shape),
 }
 
 /// `weir-lab inside SPEC`.
@@ -39,6 +45,7 @@ pub(crate) fn run(file: &Path) -> Result<()> {
     let orders = Orders::listen();
     match spec.job {
         Job::Check => kernel::check::inside(&spec.out, &orders),
+        Job::Up(shape) => up::inside(&spec.out, shape, &orders),
     }
 }
 
@@ -70,6 +77,10 @@ impl Orders {
         std::thread::spawn(move || {
             for line in std::io::stdin().lock().lines() {
                 let Ok(line) = line else { return };
+                if let Some(visit) = line.strip_prefix(MARK) {
+                    visits::serve(visit);
+                    continue;
+                }
                 if sender.send(line).is_err() {
                     return;
                 }

@@ -12,6 +12,7 @@
 //! | [`clients`] | many slow connections, each byte checked: what a change breaks |
 //! | [`node`], [`fleet`], [`server`], [`load`], [`http`] | a node under our eyes, its file, its servers, its clients |
 //! | [`kernel`], [`inside`] | a kernel that carries the lab, and the job in it |
+//! | [`shell`], [`capture`] | a look into a node from another terminal |
 //! | [`fabric`] | nodes in namespaces, and what joins them |
 //! | [`doctor`], [`machine`], [`install`], [`build`], [`command`] | what the machine has and gets |
 
@@ -23,6 +24,7 @@
 mod ask;
 mod bench;
 mod build;
+mod capture;
 mod clients;
 mod command;
 mod doctor;
@@ -40,6 +42,7 @@ mod plugins;
 mod rules;
 mod say;
 mod server;
+mod shell;
 mod stack;
 mod stage;
 mod test;
@@ -78,6 +81,9 @@ enum Command {
         /// Only one node before three demo servers, on loopback addresses
         #[arg(long)]
         loopback: bool,
+        /// Take what is built already
+        #[arg(long)]
+        built: bool,
         #[command(flatten)]
         tiers: tiers::Tiers,
     },
@@ -105,6 +111,25 @@ enum Command {
         /// Only start a kernel and wait, for a check that kills it
         #[arg(long, hide = true)]
         until_killed: bool,
+    },
+    /// Open a shell in a node of the lab that runs in another terminal
+    Shell {
+        /// Name of the node, such as l4-1
+        node: String,
+        /// Name of the run, where there are several
+        #[arg(long)]
+        run: Option<String>,
+    },
+    /// Record the packets of a node of the lab that runs in another terminal
+    Capture {
+        /// Name of the node, such as l4-1
+        node: String,
+        /// For how long
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+        /// Name of the run, where there are several
+        #[arg(long)]
+        run: Option<String>,
     },
     /// Build the plugins
     Plugins,
@@ -162,11 +187,15 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<()> {
     match command {
-        Command::Up { stay, json, loopback, tiers } => up::run(&up::Wish { stay, json, loopback, tiers }),
+        Command::Up { stay, json, loopback, built, tiers } => {
+            up::run(&up::Wish { stay, json, loopback, built, tiers })
+        }
         Command::Test { keep_going } => test::run(keep_going),
         Command::Trial { names, built } => test::run_trials(&names, built),
         Command::Rules => rules::run(),
         Command::Kernel { kernel, until_killed } => kernel::check::run(kernel, until_killed),
+        Command::Shell { node, run } => shell::run(&node, run.as_deref()),
+        Command::Capture { node, seconds, run } => capture::run(&node, seconds, run.as_deref()),
         Command::Plugins => {
             install::for_building()?;
             let folder = build::plugins()?;

@@ -1,4 +1,7 @@
-//! `cargo lab up`: from nothing to a node that proxies to three demo servers, each service by another policy.
+//! `cargo lab up`: from nothing to the whole topology ([`tiers`]), or, where a machine cannot carry that, to a node that
+//! proxies to three demo servers on loopback addresses, each service by another policy.
+
+mod tiers;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,7 +15,10 @@ use crate::fleet::{Fleet, Pool};
 use crate::load::{Load, Pace, Report};
 use crate::node::{self, Node};
 use crate::server::DemoServer;
-use crate::{build, install, paths, say};
+use crate::tiers::Tiers;
+use crate::{build, install, kernel, paths, say};
+
+pub(crate) use tiers::inside;
 
 /// Names and weights of the demo servers.
 const SERVERS: [(&str, u16); 3] = [("anna", 5), ("ben", 3), ("cleo", 1)];
@@ -33,10 +39,36 @@ pub(crate) struct Wish {
     pub(crate) stay: Option<Duration>,
     /// Print the result as JSON on standard output.
     pub(crate) json: bool,
+    /// Everything on loopback addresses.
+    pub(crate) loopback: bool,
+    /// Take what is built already.
+    pub(crate) built: bool,
+    /// Which topology, which stacks.
+    pub(crate) tiers: Tiers,
+}
+
+/// Brings up all tiers where that can be, or was asked for; otherwise the demo.
+pub(crate) fn run(wish: &Wish) -> Result<()> {
+    if wish.loopback {
+        return demo(wish);
+    }
+    let shape = wish.tiers.shape()?;
+    let kernel = wish.tiers.kernel.unwrap_or_else(kernel::Kernel::choose);
+    match install::for_lab(kernel) {
+        Ok(_) => tiers::run(wish, shape),
+        // Whoever asked for a topology wants to know; whoever just looks in gets what there is.
+        Err(error) if wish.tiers.is_plain() => {
+            say::line(format!(
+                "  loopback  no kernel for all tiers here (`cargo lab doctor` says more): {error:#}"
+            ));
+            demo(wish)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Installs, builds, starts, asks, shows, stays.
-pub(crate) fn run(wish: &Wish) -> Result<()> {
+fn demo(wish: &Wish) -> Result<()> {
     let began = Instant::now();
     install::for_building()?;
     let plugins = build::everything()?;

@@ -10,7 +10,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::ask::Questions;
 use crate::topology::{Kind, address};
@@ -20,7 +20,7 @@ use crate::world::World;
 const REQUESTS: u32 = 20;
 
 /// The way of one connection.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Way {
     /// The user's address.
     pub(crate) user: IpAddr,

@@ -105,6 +105,15 @@ impl World {
         self.choice
     }
 
+    /// Ends it all at once. Nobody connects any more, so nobody has to be let go.
+    pub(crate) fn end(&mut self) {
+        for daemon in self.running.values().flatten() {
+            // Whoever has ended by itself is gone as well.
+            drop(daemon.kill());
+        }
+        self.running.clear();
+    }
+
     fn wire(&self) -> Result<()> {
         let names: Vec<String> = self.topology.nodes.iter().map(|node| node.name.clone()).collect();
         self.fabric.add_nodes(&names)?;

@@ -94,7 +94,7 @@ impl Lines {
 
     /// Whatever has no other route goes there.
     fn outwards(&mut self, gateway: std::net::Ipv4Addr) {
-        self.route("default", "default", &[gateway]);
+        self.route("default", "::/0", &[gateway]);
     }
 
     /// A route of each family over the same gateways.
@@ -110,6 +110,6 @@ impl Lines {
         let four = over(gateways.iter().map(|&each| each.into()).collect());
         let six = over(gateways.iter().map(|&each| beside(each).into()).collect());
         self.add(format!("route add {v4}{four}"));
-        self.add(format!("-6 route add {v6}{six}"));
+        self.add(format!("route add {v6}{six}"));
     }
 }

@@ -93,9 +93,9 @@ fn routes_of_the_world_lead_over_both_routers_in_both_families() {
     let lines = topology.commands(topology.node("internet").unwrap());
     for line in [
         "route add 203.0.113.0/24 via 192.0.2.2\n",
-        "-6 route add 2001:db8::203.0.113.0/120 via 2001:db8::c000:202\n",
+        "route add 2001:db8::203.0.113.0/120 via 2001:db8::c000:202\n",
         "route add 198.51.100.0/24 nexthop via 192.0.2.10 nexthop via 192.0.2.11\n",
-        "-6 route add 2001:db8::198.51.100.0/120 nexthop via 2001:db8::c000:20a nexthop via 2001:db8::c000:20b\n",
+        "route add 2001:db8::198.51.100.0/120 nexthop via 2001:db8::c000:20a nexthop via 2001:db8::c000:20b\n",
     ] {
         assert!(lines.contains(line), "{line} is missing in\n{lines}");
     }

@@ -47,7 +47,7 @@ impl World {
     }
 
     /// Waits until nothing is lacking.
-    pub(super) fn await_whole(&self, within: Duration) -> Result<()> {
+    pub(crate) fn await_whole(&self, within: Duration) -> Result<()> {
         self.await_that("the world is whole", within, || {
             let lines = self.lacking();
             let count = lines.len();
