@@ -8,7 +8,9 @@
 //!
 //! | module | decides |
 //! |---|---|
+//! | [`bgp`] | what an L4 node says to its routers, and when it withdraws |
 //! | [`config`] | what a fleet file says, and what is wrong with it |
+//! | [`dns`] | what a DNS query is answered, by zone files and policies |
 //! | [`health`] | what is known of a server, and what may therefore be done with it |
 //! | [`maglev`] | where the kernel of an L4 node puts a flow, and what a change would move |
 //! | [`model`] | what a server is: state, weight, load |
@@ -17,7 +19,9 @@
 //! | [`schedule`] | which server a request goes to, given a plan or a policy |
 //! | [`time`] | what a moment is |
 
+pub mod bgp;
 pub mod config;
+pub mod dns;
 pub mod health;
 pub mod maglev;
 pub mod model;

@@ -1,0 +1,271 @@
+//! Writing an answer, record by record, into a buffer that is used again.
+//!
+//! Names are compressed against those before them (RFC 1035 §4.1.4): the question's own name stands at the
+//! start, so an owner is two bytes and keeps the case in which it was asked. A record that does not fit leaves no
+//! trace: [`Full`] is returned, the bytes are as before, and the caller decides whether that is a truncation.
+
+use super::{HEADER, Header, Question, Rcode, class};
+use crate::dns::name::suffixes;
+use crate::dns::record::{Type, compressible};
+
+/// The record does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Full;
+
+/// Names that are remembered for compression. More would make an answer of thousands of records cost the
+/// square of their number, and save little.
+const MAX_REMEMBERED: usize = 48;
+
+/// Sections of a message that hold records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Section {
+    Answer,
+    Authority,
+    Additional,
+}
+
+/// An answer that is being written.
+#[derive(Debug)]
+pub struct Writer<'o> {
+    out: &'o mut Vec<u8>,
+    limit: usize,
+    section: Section,
+    counts: [u16; 3],
+    question_end: usize,
+    question_names: usize,
+    /// Where a name starts, and how long it is in wire form.
+    names: [(u16, u8); MAX_REMEMBERED],
+    remembered: usize,
+}
+
+impl<'o> Writer<'o> {
+    /// Starts an answer of at most `limit` bytes in `out`, whose content is dropped. The question always
+    /// fits: `limit` is raised to what it needs.
+    pub fn new(out: &'o mut Vec<u8>, limit: usize, question: Option<&Question<'_>>) -> Self {
+        out.clear();
+        out.resize(HEADER, 0);
+        let mut writer = Self {
+            out,
+            limit,
+            section: Section::Answer,
+            counts: [0; 3],
+            question_end: HEADER,
+            question_names: 0,
+            names: [(0, 0); MAX_REMEMBERED],
+            remembered: 0,
+        };
+        if let Some(question) = question {
+            writer.name(question.name);
+            writer.out.extend_from_slice(&question.kind.0.to_be_bytes());
+            writer.out.extend_from_slice(&question.class.to_be_bytes());
+        }
+        writer.question_end = writer.out.len();
+        writer.question_names = writer.remembered;
+        writer.limit = limit.max(writer.question_end);
+        writer
+    }
+
+    /// Where the next records go. Sections are written in their order.
+    pub(crate) fn section(&mut self, section: Section) {
+        self.section = section;
+    }
+
+    /// Adds a record of class IN; names in `data` stand uncompressed.
+    pub(crate) fn record(&mut self, owner: &[u8], kind: Type, ttl: u32, data: &[u8]) -> Result<(), Full> {
+        self.record_of(class::IN, owner, kind, ttl, data)
+    }
+
+    /// Adds a record of any class.
+    pub(crate) fn record_of(
+        &mut self,
+        class: u16,
+        owner: &[u8],
+        kind: Type,
+        ttl: u32,
+        data: &[u8],
+    ) -> Result<(), Full> {
+        let before = (self.out.len(), self.remembered);
+        self.name(owner);
+        self.out.extend_from_slice(&kind.0.to_be_bytes());
+        self.out.extend_from_slice(&class.to_be_bytes());
+        self.out.extend_from_slice(&ttl.to_be_bytes());
+        let length_at = self.out.len();
+        self.out.extend_from_slice(&[0; 2]);
+        self.data(kind, data);
+        let length = u16::try_from(self.out.len() - length_at - 2);
+        let fits = self.out.len() <= self.limit;
+        let written = match (length, self.out.get_mut(length_at..length_at + 2)) {
+            (Ok(length), Some(place)) if fits => {
+                place.copy_from_slice(&length.to_be_bytes());
+                self.count()
+            }
+            _ => false,
+        };
+        if written {
+            return Ok(());
+        }
+        self.out.truncate(before.0);
+        self.remembered = before.1;
+        Err(Full)
+    }
+
+    /// Takes every record out again: what is left is the question.
+    pub(crate) fn clear_records(&mut self) {
+        self.out.truncate(self.question_end);
+        self.remembered = self.question_names;
+        self.counts = [0; 3];
+    }
+
+    /// How many records stand in the answer section.
+    pub(crate) fn answers(&self) -> u16 {
+        self.counts[0]
+    }
+
+    /// Where the next record starts: the place of its owner.
+    pub(crate) fn position(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Whether the name that was written at `position` is this one.
+    pub(crate) fn is_at(&self, position: usize, name: &[u8]) -> bool {
+        same(self.out, position, name)
+    }
+
+    /// Adds the OPT record, for which the caller kept room below the limit, and completes the header.
+    pub(crate) fn finish(self, header: &Header, rcode: Rcode, flags: Flags, opt: Option<(u16, bool, &[u8])>) {
+        let [high, low] = rcode.0.to_be_bytes();
+        let [extended, low] = [high << 4 | low >> 4, low & 0xf];
+        let mut additionals = self.counts[2];
+        if let Some((size, dnssec_ok, options)) = opt {
+            let length = u16::try_from(options.len()).unwrap_or_default();
+            self.out.extend_from_slice(&[0]);
+            self.out.extend_from_slice(&Type::OPT.0.to_be_bytes());
+            self.out.extend_from_slice(&size.to_be_bytes());
+            self.out.extend_from_slice(&[extended, 0, u8::from(dnssec_ok) << 7, 0]);
+            self.out.extend_from_slice(&length.to_be_bytes());
+            self.out.extend_from_slice(options.get(..usize::from(length)).unwrap_or_default());
+            additionals = additionals.saturating_add(1);
+        }
+        let bits = 0x80
+            | (header.opcode & 0xf) << 3
+            | u8::from(flags.authoritative) << 2
+            | u8::from(flags.truncated) << 1
+            | u8::from(header.recursion_desired);
+        let questions = u16::from(self.question_end > HEADER);
+        let words = [
+            header.id,
+            u16::from_be_bytes([bits, low]),
+            questions,
+            self.counts[0],
+            self.counts[1],
+            additionals,
+        ];
+        for (place, word) in self.out.chunks_exact_mut(2).zip(words) {
+            place.copy_from_slice(&word.to_be_bytes());
+        }
+    }
+
+    /// False where the section has 65535 already.
+    fn count(&mut self) -> bool {
+        let count = &mut self.counts[match self.section {
+            Section::Answer => 0,
+            Section::Authority => 1,
+            Section::Additional => 2,
+        }];
+        match count.checked_add(1) {
+            Some(next) => *count = next,
+            None => return false,
+        }
+        true
+    }
+
+    fn data(&mut self, kind: Type, data: &[u8]) {
+        let names = compressible(kind);
+        let Some((head, mut rest)) = data.split_at_checked(names.skip) else {
+            self.out.extend_from_slice(data);
+            return;
+        };
+        self.out.extend_from_slice(head);
+        for _ in 0..names.count {
+            let Some(length) = crate::dns::name::wire_length(rest) else { break };
+            let Some((name, behind)) = rest.split_at_checked(length) else { break };
+            self.name(name);
+            rest = behind;
+        }
+        self.out.extend_from_slice(rest);
+    }
+
+    /// Writes a name: labels until the rest of it stands somewhere already, then a pointer to that.
+    fn name(&mut self, wire: &[u8]) {
+        for suffix in suffixes(wire) {
+            if suffix.len() <= 1 {
+                break;
+            }
+            if let Some(at) = self.find(suffix) {
+                self.out.extend_from_slice(&(0xc000 | at).to_be_bytes());
+                return;
+            }
+            self.remember(suffix.len());
+            let label = usize::from(suffix.first().copied().unwrap_or_default());
+            self.out.extend_from_slice(suffix.get(..=label).unwrap_or_default());
+        }
+        self.out.push(0);
+    }
+
+    fn find(&self, suffix: &[u8]) -> Option<u16> {
+        let known = self.names.get(..self.remembered)?;
+        known
+            .iter()
+            .find(|(at, length)| {
+                usize::from(*length) == suffix.len() && same(self.out, usize::from(*at), suffix)
+            })
+            .map(|(at, _)| *at)
+    }
+
+    fn remember(&mut self, length: usize) {
+        // A pointer has 14 bits.
+        let at = u16::try_from(self.out.len()).ok().filter(|at| *at < 0x4000);
+        let (Some(at), Ok(length)) = (at, u8::try_from(length)) else { return };
+        if let Some(slot) = self.names.get_mut(self.remembered) {
+            *slot = (at, length);
+            self.remembered += 1;
+        }
+    }
+}
+
+/// Bits of an answer's header that are decided.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Flags {
+    pub(crate) authoritative: bool,
+    pub(crate) truncated: bool,
+}
+
+/// Whether the name at `at` of a message that this module wrote is `wire`. Its pointers point back, so this ends.
+fn same(message: &[u8], at: usize, wire: &[u8]) -> bool {
+    let (mut at, mut rest) = (at, wire);
+    loop {
+        let Some(&length) = message.get(at) else { return false };
+        if length >= 0xc0 {
+            let low = message.get(at + 1).copied().unwrap_or_default();
+            let to = usize::from(u16::from_be_bytes([length & 0x3f, low]));
+            if to >= at {
+                return false;
+            }
+            at = to;
+            continue;
+        }
+        let next = at + usize::from(length) + 1;
+        let (Some(here), Some((label, behind))) =
+            (message.get(at..next), rest.split_at_checked(usize::from(length) + 1))
+        else {
+            return false;
+        };
+        if !here.eq_ignore_ascii_case(label) {
+            return false;
+        }
+        if length == 0 {
+            return behind.is_empty();
+        }
+        (at, rest) = (next, behind);
+    }
+}
