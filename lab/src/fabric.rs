@@ -30,6 +30,9 @@ use switch::Switch;
 /// The namespace that holds all bridges.
 const SWITCH: &str = "switch";
 
+/// Files with the names of nodes, each with the number of the process that holds it.
+const REGISTER: &str = "/run/weir-lab/nodes";
+
 /// All nodes and segments of one run. Dropping it ends whatever runs in them.
 pub(crate) struct Fabric {
     out: PathBuf,
@@ -42,6 +45,7 @@ impl Fabric {
     pub(crate) fn new(out: &Path) -> Result<Self> {
         let fabric =
             Self { out: out.to_owned(), nodes: Mutex::default(), switch: Mutex::new(Switch::default()) };
+        std::fs::create_dir_all(REGISTER)?;
         fabric.add_node(SWITCH)?;
         // Bridges forward; a bridge that has addresses of its own would answer as well.
         fabric.sysctl(
@@ -67,6 +71,7 @@ impl Fabric {
         }
         for (name, keeper) in starting {
             keeper.ready()?;
+            std::fs::write(Path::new(REGISTER).join(name), keeper.pid().to_string())?;
             self.nodes().insert(name.clone(), Arc::new(keeper));
         }
         Ok(())
@@ -194,6 +199,19 @@ impl Fabric {
     fn switch(&self) -> MutexGuard<'_, Switch> {
         self.switch.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The process that holds a node, for whoever is inside but has no fabric at hand.
+pub(crate) fn holder(node: &str) -> Result<u32> {
+    let known = || std::fs::read_dir(REGISTER).into_iter().flatten().flatten();
+    let text = std::fs::read_to_string(Path::new(REGISTER).join(node));
+    let pid = text.ok().and_then(|text| text.trim().parse().ok());
+    pid.with_context(|| {
+        let mut names: Vec<String> =
+            known().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        format!("there is no node {node}; there are: {}", names.join(", "))
+    })
 }
 
 /// A command that becomes `program` in the namespaces that a process holds.

@@ -14,23 +14,28 @@
 //! | [`init`] | the first process inside |
 //! | [`root`] | the file system inside |
 //! | [`modules`] | the kernel modules that the lab needs |
+//! | [`control`] | the way in for visitors from another terminal |
 //! | [`check`] | whether all this works, tried |
 
 mod boot;
 pub(crate) mod check;
+pub(crate) mod control;
 pub(crate) mod init;
 mod modules;
 mod root;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin};
+use std::process::Child;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+
+use control::Wire;
 
 use crate::inside::{Job, Spec};
 use crate::{command, install, machine, paths, say};
@@ -101,7 +106,7 @@ pub(crate) struct Run {
     /// Where its results are.
     pub(crate) out: PathBuf,
     child: Child,
-    orders: Option<ChildStdin>,
+    wire: Arc<Wire>,
     lines: Receiver<String>,
     ends: Instant,
     limit: Duration,
@@ -139,7 +144,11 @@ pub(crate) fn start(wish: &Wish, job: Job) -> Result<Run> {
     };
     let spec = Spec { out: out.clone(), place, job }.write()?;
     boot::with_spec(&mut command, kernel, &spec);
-    Run::start(command, out, wish.limit)
+    let run = Run::start(command, out, wish.limit)?;
+    if let Err(error) = control::listen(&run.out, kernel, &run.wire) {
+        say::line(format!("  {error:#}"));
+    }
+    Ok(run)
 }
 
 impl Run {
@@ -147,25 +156,25 @@ impl Run {
         let mut child =
             command.spawn().with_context(|| format!("cannot start {}", command::shown(&command)))?;
         let printed = child.stdout.take().context("a kernel without output")?;
-        let orders = child.stdin.take();
+        let wire = Wire::new(child.stdin.take());
+        let sorting = Arc::clone(&wire);
         let (sender, lines) = channel();
         std::thread::spawn(move || {
             for line in BufReader::new(printed).split(b'\n') {
                 let Ok(line) = line else { return };
                 let line = String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned();
+                let Some(line) = sorting.sort(line) else { continue };
                 if sender.send(line).is_err() {
                     return;
                 }
             }
         });
-        Ok(Self { out, child, orders, lines, ends: Instant::now() + limit, limit })
+        Ok(Self { out, child, wire, lines, ends: Instant::now() + limit, limit })
     }
 
     /// Sends a line to the job, of [`LONGEST`] bytes at most.
     pub(crate) fn send(&mut self, line: &str) -> Result<()> {
-        ensure!(line.len() <= LONGEST, "an order of {} bytes: {LONGEST} pass at most", line.len());
-        let orders = self.orders.as_mut().context("the run takes no orders any more")?;
-        orders.write_all(format!("{line}\n").as_bytes()).context("the run has ended")
+        self.wire.send(line)
     }
 
     /// What it says next, awaited for so long at most. An error when its time is over.
@@ -199,7 +208,7 @@ impl Run {
 
     /// Waits for its end; the run's folder where the job was content.
     pub(crate) fn end(mut self) -> Result<PathBuf> {
-        self.orders = None;
+        self.wire.close();
         while !matches!(self.next(Duration::from_secs(3600))?, Said::End) {}
         let status = self.child.wait()?;
         let ended = std::fs::read_to_string(self.out.join(init::END)).unwrap_or_default();

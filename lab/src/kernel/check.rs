@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::control::{Answer, Visit, visit};
 use super::{Kernel, Run, Said, Wish, folder, start};
 use crate::fabric::Fabric;
 use crate::inside::{Job, Orders};
@@ -26,6 +27,8 @@ const TRACES: [&str; 3] = ["/etc/weir-lab-trace", "/usr/weir-lab-trace", "/var/w
 const ANSWER: Duration = Duration::from_secs(10);
 /// How long an answer is awaited that must not come.
 const SILENCE: Duration = Duration::from_millis(700);
+/// How a packet trace starts, with times in microseconds, in either byte order.
+const PCAP: [[u8; 4]; 2] = [[0xd4, 0xc3, 0xb2, 0xa1], [0xa1, 0xb2, 0xc3, 0xd4]];
 /// How long the machine may take to clear away a kernel that was killed.
 const GONE: Duration = Duration::from_secs(10);
 
@@ -62,8 +65,39 @@ fn carries(kernel: Option<Kernel>) -> Result<()> {
     run.send(&format!("say {long}"))?;
     await_line(&mut run, &format!("said {long}")).context("a long line through the channel")?;
     run.send("go")?;
+    await_line(&mut run, "visit")?;
+    visited(&run)?;
+    run.send("go")?;
     run.follow(|line| say::line(format!("  {line}")))?;
     gone("kernel")
+}
+
+/// What another terminal does with a run: a shell in a node, a trace of its packets.
+fn visited(run: &Run) -> Result<()> {
+    let mut shell = Command::new(std::env::current_exe()?)
+        .args(["shell", "server", "--run", "kernel"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    // The answer is not in what is typed, which a terminal shows as well.
+    let typed = "echo this is $(hostname); exit\n";
+    shell.stdin.take().context("a shell without input")?.write_all(typed.as_bytes())?;
+    let shown = shell.wait_with_output()?;
+    let shown = String::from_utf8_lossy(&shown.stdout);
+    ensure!(
+        shown.contains("this is server"),
+        "cargo lab shell server does not lead to node server: {shown:?}"
+    );
+    say::line("  a shell in a node from another terminal");
+
+    let wanted = Visit::Capture { node: "client".to_owned(), seconds: 1 };
+    let Answer::File(file) = visit(Some("kernel"), &wanted)?.answer else { bail!("a capture is no file") };
+    let trace = std::fs::read(run.out.join(&file)).with_context(|| format!("no {}", file.display()))?;
+    ensure!(PCAP.iter().any(|magic| trace.starts_with(magic)), "{} is no packet trace", file.display());
+    let unknown = visit(Some("kernel"), &Visit::Capture { node: "nobody".to_owned(), seconds: 1 });
+    ensure!(unknown.is_err(), "a node that is not there can be traced");
+    say::line("  a trace of a node from another terminal");
+    Ok(())
 }
 
 /// A run whose starter is killed: it cannot clear anything away itself.
@@ -164,6 +198,9 @@ pub(crate) fn inside(out: &Path, orders: &Orders) -> Result<()> {
         "three nodes on a segment, reached over IPv4 and IPv6 after {}",
         say::elapsed(started.elapsed())
     );
+
+    println!("visit");
+    while orders.next(Duration::from_secs(60))?.as_deref() != Some("go") {}
 
     let echo = fabric.start("server", "echo", &["socat", "TCP-LISTEN:80,fork,reuseaddr", "EXEC:cat"])?;
     let mut connection = Connection::open(&fabric)?;
