@@ -80,15 +80,15 @@ fn record(name: &str, result: &Value) -> Result<()> {
 
 /// Numbers of several rounds.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
-struct Spread {
-    median: f64,
+pub(crate) struct Spread {
+    pub(crate) median: f64,
     lowest: f64,
     highest: f64,
 }
 
 impl Spread {
     /// Of these numbers; `None` of none.
-    fn of(numbers: impl IntoIterator<Item = f64>) -> Option<Self> {
+    pub(crate) fn of(numbers: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut sorted: Vec<f64> = numbers.into_iter().filter(|number| number.is_finite()).collect();
         sorted.sort_by(f64::total_cmp);
         let (lowest, highest) = (*sorted.first()?, *sorted.last()?);
@@ -102,7 +102,7 @@ impl Spread {
     }
 
     /// `1.05 (1.01-1.10)`, with this many decimals.
-    fn text(&self, decimals: usize) -> String {
+    pub(crate) fn text(&self, decimals: usize) -> String {
         let Self { median, lowest, highest } = self;
         format!("{median:.decimals$} ({lowest:.decimals$}-{highest:.decimals$})")
     }

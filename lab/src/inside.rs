@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::control::MARK;
 use crate::tiers::Shape;
-use crate::{kernel, up};
+use crate::{disrupt, kernel, up};
 
 /// A job with where it runs, handed over as a file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -37,6 +37,8 @@ pub(crate) enum Job {
     Check,
     /// The topology of `cargo lab up`: see [`up`].
     Up(Shape),
+    /// Steps of the matrix of `cargo lab disrupt`: see [`disrupt`].
+    Disrupt(disrupt::Task),
 }
 
 /// `weir-lab inside SPEC`.
@@ -46,6 +48,7 @@ pub(crate) fn run(file: &Path) -> Result<()> {
     match spec.job {
         Job::Check => kernel::check::inside(&spec.out, &orders),
         Job::Up(shape) => up::inside(&spec.out, shape, &orders),
+        Job::Disrupt(task) => disrupt::inside(&spec.out, task, &orders),
     }
 }
 

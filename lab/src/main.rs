@@ -27,6 +27,7 @@ mod build;
 mod capture;
 mod clients;
 mod command;
+mod disrupt;
 mod doctor;
 mod fabric;
 mod fleet;
@@ -165,6 +166,8 @@ enum Command {
     Ask(ask::Questions),
     /// Keep up many slow connections, check every byte, record what breaks when
     Clients(clients::Wish),
+    /// Do something to the topology and see what becomes of its connections
+    Disrupt(disrupt::Wish),
     /// Serve as a demo server until killed
     #[command(hide = true)]
     Serve {
@@ -191,6 +194,7 @@ fn run(command: Command) -> Result<()> {
             up::run(&up::Wish { stay, json, loopback, built, tiers })
         }
         Command::Test { keep_going } => test::run(keep_going),
+        Command::Disrupt(wish) => disrupt::run(&wish),
         Command::Trial { names, built } => test::run_trials(&names, built),
         Command::Rules => rules::run(),
         Command::Kernel { kernel, until_killed } => kernel::check::run(kernel, until_killed),

@@ -100,6 +100,11 @@ impl World {
         &self.fabric
     }
 
+    /// How many L7 nodes the L4 nodes know, the spare one among them where it was added.
+    pub(crate) fn known_l7(&self) -> u32 {
+        self.l7
+    }
+
     /// Whose programs run on each tier.
     pub(crate) fn choice(&self) -> Choice {
         self.choice

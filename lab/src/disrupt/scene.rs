@@ -1,0 +1,151 @@
+//! A step as it is done: the world, the clients that look at it, and what is measured.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::balance::{self, Sample};
+use super::record::Phase;
+use crate::clients::{Damage, Files, Plan, Running, Timeline};
+use crate::topology::{Kind, address};
+use crate::world::World;
+
+/// How long connections may take to be there before a step.
+const STEADY_WITHIN: Duration = Duration::from_secs(60);
+/// After a phase the clients are watched for longer than a connection may stall until it counts as such.
+const AFTER_STALL: Duration = Duration::from_secs(2);
+/// And until no new connection has failed for so many seconds.
+const QUIET: u64 = 3;
+/// But no longer than this.
+const WATCH_AT_MOST: Duration = Duration::from_secs(50);
+/// Between two looks at the balance.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// A step that is under way.
+pub(crate) struct Scene<'a> {
+    world: &'a mut World,
+    clients: Running,
+    stall: Duration,
+    tell: &'a mut dyn FnMut(&str),
+    /// Phases so far; what the clients saw is known at the end.
+    phases: Vec<Phase>,
+}
+
+impl<'a> Scene<'a> {
+    /// Starts clients and waits until all connections stand and none fails.
+    pub(super) fn open(
+        world: &'a mut World,
+        folder: &Path,
+        name: &str,
+        plan: &Plan,
+        tell: &'a mut dyn FnMut(&str),
+    ) -> Result<Self> {
+        let files = Files::write(folder, name, plan)?;
+        let lab = std::env::current_exe().context("cannot find this program")?.display().to_string();
+        let arguments = files.arguments();
+        let argv: Vec<&str> =
+            std::iter::once(lab.as_str()).chain(arguments.iter().map(String::as_str)).collect();
+        let clients = Running::start(world.fabric().command("users", &argv)?, files)?;
+        let wanted = plan.connections as u64 * 9 / 10;
+        let steady = clients.await_second(0, STEADY_WITHIN, |second| second.open >= wanted)?;
+        clients.await_second(steady.at + 1, STEADY_WITHIN, |second| {
+            second.failed() == 0 && second.broke() == 0
+        })?;
+        Ok(Self { world, clients, stall: Duration::from_millis(plan.stall_ms), tell, phases: Vec::new() })
+    }
+
+    /// The world as it is.
+    pub(super) fn world(&self) -> &World {
+        self.world
+    }
+
+    /// The name of the L7 node that can be added.
+    pub(super) fn spare(&self) -> Result<String> {
+        Ok(self.world.topology().spare().context("the topology has no spare L7 node")?.name.clone())
+    }
+
+    /// Does something to the world and watches what becomes of it. `idle` are L7 nodes that should have no connections after it.
+    pub(super) fn phase(
+        &mut self,
+        what: &str,
+        node: &str,
+        idle: &[String],
+        act: impl FnOnce(&mut World) -> Result<()>,
+    ) -> Result<()> {
+        self.clients.mark(&mark(what, self.phases.len()))?;
+        let began = Instant::now();
+        act(self.world).with_context(|| format!("{node}, {what}"))?;
+        let took = began.elapsed();
+        let should: Vec<String> =
+            serving(self.world).into_iter().filter(|name| !idle.contains(name)).collect();
+        let mut samples = Vec::new();
+        loop {
+            samples.push(Sample { at: began.elapsed().as_secs_f64(), open: self.world.open_by_l7()? });
+            let since = began.elapsed().saturating_sub(took);
+            let is_over = since >= self.stall + AFTER_STALL
+                && self.is_quiet()
+                && balance::since(&samples, &should).is_some();
+            if is_over || since >= WATCH_AT_MOST {
+                break;
+            }
+            // How connections are spread is no event.
+            std::thread::sleep(LOOK);
+        }
+        self.phases.push(Phase {
+            what: what.to_owned(),
+            node: node.to_owned(),
+            took: took.as_secs_f64(),
+            watched: began.elapsed().as_secs_f64(),
+            balanced: balance::since(&samples, &should),
+            damage: Damage::default(),
+        });
+        Ok(())
+    }
+
+    /// Whether no new connection failed in the last seconds.
+    fn is_quiet(&self) -> bool {
+        self.clients.seconds().iter().rev().take(QUIET as usize).all(|second| second.failed() == 0)
+    }
+
+    /// Ends the clients and says what they saw.
+    pub(super) fn close(self) -> Result<Vec<Phase>> {
+        let Self { clients, mut phases, tell, .. } = self;
+        let timeline: Timeline = clients.stop()?;
+        let marks: Vec<String> =
+            phases.iter().enumerate().map(|(number, phase)| mark(&phase.what, number)).collect();
+        for (number, phase) in phases.iter_mut().enumerate() {
+            let next = marks.get(number + 1).map(String::as_str);
+            let label = marks.get(number).context("a phase without a mark")?;
+            phase.damage = timeline.damage(label, next).with_context(|| format!("no mark `{label}`"))?;
+            tell(&super::table::line(phase));
+        }
+        Ok(phases)
+    }
+}
+
+/// Marks of one step differ, also where it does the same thing twice.
+fn mark(what: &str, number: usize) -> String {
+    if number == 0 { what.to_owned() } else { format!("{what} ({})", number + 1) }
+}
+
+/// Clients from all user addresses to all services, over both families.
+pub(super) fn plan(world: &World, connections: usize, seed: u64) -> Plan {
+    let users = (1..=world.topology().size.users).map(address::user);
+    let sources = users.flat_map(|v4| [v4.into(), address::beside(v4).into()]).collect();
+    let services = world.topology().services();
+    Plan {
+        sources,
+        destinations: services.into_iter().map(|to| (to, crate::topology::SERVICE_PORT).into()).collect(),
+        connections,
+        seed,
+        ..Plan::default()
+    }
+}
+
+/// Names of the L7 nodes that the L4 nodes know, and so should send connections to.
+fn serving(world: &World) -> Vec<String> {
+    let known = world.known_l7();
+    let nodes = world.topology().nodes.iter();
+    nodes.filter(|node| node.kind == Kind::L7 && node.number <= known).map(|node| node.name.clone()).collect()
+}
