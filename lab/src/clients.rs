@@ -29,10 +29,15 @@ mod svg;
 mod tally;
 mod timeline;
 
-pub(crate) use follow::{Files, Running};
-pub(crate) use outcome::Outcome;
-pub(crate) use plan::Plan;
-pub(crate) use timeline::{Attempts, Break, Counts, Damage, Mark, Second, Timeline};
+#[allow(
+    unused_imports,
+    reason = "for programs that disturb a lab under clients; not each uses all of it"
+)]
+pub(crate) use {
+    follow::{Files, Running},
+    timeline::{Attempts, Break, Damage, Mark, Second, Timeline},
+};
+pub(crate) use {outcome::Outcome, plan::Plan, timeline::Counts};
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -108,9 +113,9 @@ pub(crate) fn run(wish: &Wish) -> Result<()> {
     let mut picture = picture::Picture::default();
     let mut lost = None;
     let timeline = crowd::run(plan, orders, &mut |line| {
-        let printed = if live { picture.show(line) } else { print(line) };
+        let printed = if live { picture.show(&mut std::io::stdout().lock(), line) } else { print(line) };
         // Whoever read may be gone; the run goes on to its end, for the record.
-        lost = printed.err().or(lost.take());
+        lost = lost.take().or(printed.err());
     })?;
     if let Some(file) = &wish.out {
         write(file, &serde_json::to_vec(&timeline)?)?;

@@ -39,7 +39,7 @@ const WOKEN: u64 = u64::MAX;
 /// The plan cannot be carried out, or the poller cannot be had.
 pub(super) fn run(plan: Plan, orders: Orders, tell: &mut dyn FnMut(&Line)) -> Result<Timeline> {
     plan.check()?;
-    let mut crowd = Crowd::new(plan)?;
+    let crowd = Crowd::new(plan)?;
     epoll::add(&crowd.poller, &orders.woken, epoll::EventData::new_u64(WOKEN), EventFlags::IN)?;
     tell(&Line::Started(crowd.plan.connections));
     crowd.go(orders, tell)
@@ -71,6 +71,13 @@ struct Place {
     steady: bool,
     /// For a probe: its next number, and how many numbers a turn of all probe places takes.
     probe: Option<(u64, u64)>,
+}
+
+impl Place {
+    /// Never nothing: a place that is due again at once would keep all others from their turns.
+    fn pause(&mut self, plan: &Plan) -> u64 {
+        1 + self.dice.below(plan.interval_ms)
+    }
 }
 
 impl Crowd {
@@ -222,7 +229,7 @@ impl Crowd {
     fn rest(&mut self, index: usize, now: u64) {
         let Some(place) = self.places.get_mut(index) else { return };
         let at = match &mut place.probe {
-            None => now + place.dice.below(self.plan.interval_ms + 1),
+            None => now + place.pause(&self.plan),
             Some((number, all)) => {
                 while *number * self.plan.probe_every_ms < now {
                     *number += *all;
@@ -350,7 +357,7 @@ impl Crowd {
                     if enough {
                         return self.end(index, Outcome::Ok, now);
                     }
-                    let pause = place.dice.below(self.plan.interval_ms + 1);
+                    let pause = place.pause(&self.plan);
                     self.watch(index, EventFlags::empty());
                     return self.schedule(index, now + pause);
                 }
@@ -369,7 +376,7 @@ impl Crowd {
             let token = (u64::from(place.generation) << 32) | index as u64;
             let data = epoll::EventData::new_u64(token);
             // It was added, so this cannot fail; if it did, the connection would show as stalled.
-            drop(epoll::modify(&self.poller, connection.stream(), data, flags));
+            let _ = epoll::modify(&self.poller, connection.stream(), data, flags);
             connection.watched = flags;
         }
     }

@@ -1,6 +1,11 @@
 //! Clients in a process of their own, in whatever network namespace the command puts them, seen from the program that
 //! drives them.
 
+#![allow(
+    dead_code,
+    reason = "an interface for programs that disturb a lab under clients; not each uses all of it"
+)]
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -200,5 +205,55 @@ impl Drop for Running {
         // After `finished` it has been waited for, and neither call does anything.
         drop(self.child.kill());
         drop(self.child.wait());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A shell that speaks as clients do, and a folder for its time line.
+    fn spoken(script: &str) -> Running {
+        let folder = std::env::temp_dir().join(format!("weir-lab-follow-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let plan = Plan {
+            sources: vec!["127.0.0.1".parse().unwrap()],
+            destinations: vec!["127.0.0.1:80".parse().unwrap()],
+            ..Plan::default()
+        };
+        let name = format!("{:?}", std::thread::current().id());
+        let files = Files::write(&folder, &name, &plan).unwrap();
+        std::fs::write(&files.json, serde_json::to_vec(&Timeline::default()).unwrap()).unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        Running::start(command, files).unwrap()
+    }
+
+    #[test]
+    fn a_mark_is_awaited_and_stop_brings_the_time_line() {
+        let mut running = spoken(
+            r#"echo '{"started":2}'; read word label; [ "$word" = mark ] || exit 1
+               echo "{\"marked\":{\"at_ms\":7,\"label\":\"$label\",\"open\":2}}"; read word; [ "$word" = stop ]"#,
+        );
+        let mark = running.mark("kill l4-1").unwrap();
+        assert_eq!((mark.at_ms, mark.label.as_str(), mark.open), (7, "kill l4-1", 2));
+        assert_eq!(running.stop().unwrap(), Timeline::default());
+    }
+
+    #[test]
+    fn a_second_is_found_by_what_it_says_and_the_end_of_the_clients_ends_the_wait() {
+        let second = |at, open| {
+            serde_json::to_string(&Line::Second(Second { at, open, ..Second::default() })).unwrap()
+        };
+        let running = spoken(&format!("echo '{}'; echo '{}'", second(0, 5), second(1, 9)));
+        let found = running.await_second(0, PATIENCE, |second| second.open > 5).unwrap();
+        assert_eq!(found.at, 1);
+        let error = running.await_second(1, PATIENCE, |second| second.open == 5).unwrap_err().to_string();
+        assert!(error.contains("\"open\":9"), "{error}");
+    }
+
+    #[test]
+    fn clients_that_fail_bring_no_time_line() {
+        assert!(spoken("exit 3").finished().unwrap_err().to_string().contains('3'));
     }
 }

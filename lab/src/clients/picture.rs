@@ -22,8 +22,7 @@ pub(super) struct Picture {
 
 impl Picture {
     /// Draws the line anew, or writes a mark above it.
-    pub(super) fn show(&mut self, line: &Line) -> std::io::Result<()> {
-        let mut out = std::io::stdout().lock();
+    pub(super) fn show(&mut self, out: &mut dyn Write, line: &Line) -> std::io::Result<()> {
         match line {
             Line::Started(connections) => writeln!(out, "{connections} connections; Ctrl-C ends")?,
             Line::Second(second) => {
@@ -132,7 +131,9 @@ mod tests {
     fn the_line_does_not_grow_for_ever() {
         let mut picture = Picture::default();
         for at in 0..100 {
-            drop(picture.show(&Line::Second(Second { at, open: 1, ..Second::default() })));
+            picture
+                .show(&mut Vec::new(), &Line::Second(Second { at, open: 1, ..Second::default() }))
+                .unwrap();
         }
         assert_eq!(picture.bars.len(), BARS);
     }

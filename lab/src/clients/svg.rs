@@ -91,7 +91,7 @@ impl<'a> Drawing<'a> {
 
     fn add(&mut self, text: std::fmt::Arguments<'_>) {
         // Writing to a string cannot fail.
-        drop(self.text.write_fmt(text));
+        let _ = self.text.write_fmt(text);
         self.text.push('\n');
     }
 
@@ -177,7 +177,7 @@ impl<'a> Drawing<'a> {
         for second in &self.timeline.seconds {
             let y = panel.bottom - panel.tall(second.open);
             let (from, to) = (self.x(second.at as f64), self.x(second.at as f64 + 1.0));
-            drop(write!(points, " {from:.1},{y:.1} {to:.1},{y:.1}"));
+            let _ = write!(points, " {from:.1},{y:.1} {to:.1},{y:.1}");
         }
         let end = self.x(self.timeline.seconds.len() as f64);
         self.add(format_args!("<polygon class='open' points='{points} {end:.1},{:.1}'/>", panel.bottom));

@@ -202,11 +202,6 @@ impl Timeline {
         damage
     }
 
-    /// Connections that broke or failed, all together.
-    pub(crate) fn failures(&self) -> u64 {
-        self.outcomes.iter().filter(|(outcome, _)| **outcome != Outcome::Ok).map(|(_, count)| count).sum()
-    }
-
     /// The family's key in [`Timeline::by_family`].
     pub(super) fn family(address: IpAddr) -> &'static str {
         if address.is_ipv4() { "ipv4" } else { "ipv6" }
