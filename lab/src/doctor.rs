@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{machine, say};
+use crate::{kernel, machine, paths, say};
 
 /// A finding: what was looked for, what is there, what it is for, how to get it.
 struct Finding {
@@ -33,6 +33,7 @@ pub(crate) fn run() -> Result<()> {
         .collect();
     if lacking.is_empty() {
         println!("\nThis machine is ready for `cargo lab up` and `cargo lab test`.");
+        println!("The lab of all tiers would run in {}.", kernel::Kernel::choose().what());
     } else {
         println!("\n`cargo lab up` and `cargo lab test` lack: {}.", lacking.join(", "));
         println!("As root on Debian they install that themselves.");
@@ -100,19 +101,42 @@ fn look() -> Vec<Finding> {
         ),
         tool("taskset", version("taskset", &["--version"]), "bench proxy", "apt-get install util-linux"),
     ];
-    let later = [
-        ("ip_vs", "node role l4"),
-        ("ip_vs_mh", "node role l4"),
-        ("ipip", "node roles l4, l7"),
-        ("ip6_tunnel", "node roles l4, l7"),
-        ("ip_gre", "second chance"),
-        ("xt_socket", "second chance"),
-    ];
-    findings.extend(later.map(|(module, needed_for)| Finding {
-        what: module,
-        found: yes(machine::kernel_module(module)),
-        needed_for,
-        remedy: "a kernel with this module; roles l4 and dns are not in this version",
-    }));
+    findings.extend(for_lab());
+    findings
+}
+
+/// What carries the lab of all tiers.
+fn for_lab() -> Vec<Finding> {
+    let mut findings = vec![];
+    for name in kernel::NEEDED {
+        findings.push(Finding {
+            what: name,
+            found: machine::kernel_module(name).then(|| "in this kernel".to_owned()),
+            needed_for: "up on this machine's own kernel",
+            remedy: "not needed: the user-mode kernel has it",
+        });
+    }
+    let program = kernel::user_mode_program();
+    findings.push(Finding {
+        what: "user-mode kernel",
+        found: program.map(|program| paths::short(&program)),
+        needed_for: "up, where this kernel lacks any of the above",
+        remedy: "unpacked by `cargo lab up` below target/ (package user-mode-linux)",
+    });
+    let memory = kernel::shared_memory();
+    findings.push(Finding {
+        what: "/dev/shm",
+        found: (memory >= u64::from(kernel::MEMORY)).then(|| format!("{memory} MiB")),
+        needed_for: "memory of the user-mode kernel",
+        remedy: "mount -o remount,size=8G /dev/shm; without it the memory is a file below target/, which is slower",
+    });
+    for name in ["unshare", "nsenter", "setpriv"] {
+        findings.push(Finding {
+            what: name,
+            found: machine::program(name).map(|program| program.display().to_string()),
+            needed_for: "up (nodes are namespaces)",
+            remedy: "apt-get install util-linux",
+        });
+    }
     findings
 }

@@ -35,7 +35,9 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use boot::shared_memory;
 use control::Wire;
+pub(crate) use modules::NEEDED;
 
 use crate::inside::{Job, Spec};
 use crate::{command, install, machine, paths, say};
@@ -66,6 +68,14 @@ impl Kernel {
             Self::Uml => "uml",
         }
     }
+
+    /// In words.
+    pub(crate) fn what(self) -> &'static str {
+        match self {
+            Self::Own => "namespaces on this machine's own kernel (--kernel own)",
+            Self::Uml => "Debian's user-mode kernel (--kernel uml)",
+        }
+    }
 }
 
 /// What the first process inside has to know.
@@ -78,6 +88,13 @@ pub(crate) struct Place {
     checkout: PathBuf,
 }
 
+/// The user-mode kernel's program, where it is unpacked or installed.
+pub(crate) fn user_mode_program() -> Option<PathBuf> {
+    boot::program(&paths::lab("debian"))
+}
+
+/// What the full topology takes at most, in MiB.
+pub(crate) const MEMORY: u32 = 6 * 1024;
 /// The longest line to a job. The console of a user-mode kernel stops for ever where more than 4096 bytes wait in it.
 pub(crate) const LONGEST: usize = 2000;
 
@@ -97,7 +114,7 @@ pub(crate) struct Wish {
 impl Wish {
     /// A run of this name with the memory that the full topology takes and half an hour.
     pub(crate) fn named(name: &str) -> Self {
-        Self { name: name.to_owned(), kernel: None, memory: 6 * 1024, limit: Duration::from_secs(30 * 60) }
+        Self { name: name.to_owned(), kernel: None, memory: MEMORY, limit: Duration::from_secs(30 * 60) }
     }
 }
 
@@ -128,7 +145,8 @@ pub(crate) fn folder(name: &str) -> PathBuf {
     paths::lab("runs").join(name)
 }
 
-/// Starts a kernel with a job in it.
+/// Starts a kernel with a job in it. To be called on a thread that lives as long as the run shall: the machine ends the
+/// kernel with it.
 pub(crate) fn start(wish: &Wish, job: Job) -> Result<Run> {
     let kernel = wish.kernel.unwrap_or_else(Kernel::choose);
     let tree = install::for_lab(kernel)?;

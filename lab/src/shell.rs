@@ -58,9 +58,18 @@ fn enter(node: &str, out: &Path) -> Result<()> {
     });
     let keeper = keeper.with_context(|| format!("no process holds node {node}"))?;
     let mut command = Command::new("nsenter");
-    command
-        .arg(format!("--target={keeper}"))
-        .args(["--net", "--mount", "--uts", "--ipc", "--pid", "--", "bash"]);
+    command.arg(format!("--target={keeper}")).args([
+        "--net",
+        "--mount",
+        "--uts",
+        "--ipc",
+        "--pid",
+        "--",
+        "bash",
+        "--noprofile",
+        "--norc",
+    ]);
+    command.env("PS1", r"\h:\w# ");
     Err(command.exec()).context("cannot enter the node")
 }
 
@@ -142,7 +151,7 @@ impl Own {
 impl Drop for Own {
     fn drop(&mut self) {
         if let Some(before) = &self.before {
-            drop(tcsetattr(std::io::stdin(), OptionalActions::Now, before));
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use crate::stage::{Count, Failed, Outcome, Stages, counted};
-use crate::{build, command, install, paths, rules, trials};
+use crate::{build, command, install, kernel, paths, rules, trials};
 
 /// Runs everything; an error where something failed.
 pub(crate) fn run(keep_going: bool) -> Result<()> {
@@ -27,6 +27,10 @@ pub(crate) fn run(keep_going: bool) -> Result<()> {
     stages.run("plugins", "cargo lab plugins", |_| Ok(build::plugins().map(|_| Count::ONE)?));
     stages.run("unit tests", "cargo test --release --workspace", unit_tests);
     stages.run("binary", "cargo build --release -p weir", |log| Ok(build::weir(log).map(|()| Count::ONE)?));
+    stages.run("lab kernel", "cargo lab kernel", |_| {
+        kernel::check::run(None, false)?;
+        Ok(Count::ONE)
+    });
     for trial in trials::ALL {
         let name = format!("trial {}", trial.name);
         stages.run(&name, &format!("cargo lab trial {}", trial.name), |_| {

@@ -74,7 +74,13 @@ fn shells() -> MutexGuard<'static, BTreeMap<u32, Pid>> {
 fn shell(number: u32, holder: u32, tty: &File) -> Result<()> {
     let inside = fabric::enter(holder, "bash");
     let mut command = Command::new("setsid");
-    command.arg("--ctty").arg(inside.get_program()).args(inside.get_args());
+    // The machine's start files are for its people: they may take seconds here, and may want what is not here.
+    command
+        .env("PS1", r"\h:\w# ")
+        .arg("--ctty")
+        .arg(inside.get_program())
+        .args(inside.get_args())
+        .args(["--noprofile", "--norc"]);
     command.stdin(tty.try_clone()?).stdout(tty.try_clone()?).stderr(tty.try_clone()?);
     let mut child = command.spawn().context("cannot start a shell")?;
     if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {

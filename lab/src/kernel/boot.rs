@@ -26,6 +26,7 @@ pub(super) fn own() -> Result<Command> {
 
 /// Debian's user-mode kernel, whose root is the machine's, read-only.
 pub(super) fn user_mode(tree: &Path, out: &Path, memory: u32) -> Result<Command> {
+    path_is_sound()?;
     let program = program(tree).context("the package user-mode-linux has no program linux.uml")?;
     let mut command = tied(&[]);
     command.args(["sh", "-c", REDIRECT, "sh"]).arg(kernel_log(out)).arg(program);
@@ -79,7 +80,7 @@ fn tied(namespaces: &[&str]) -> Command {
 }
 
 /// The user-mode kernel's program, unpacked or installed.
-pub(crate) fn program(tree: &Path) -> Option<std::path::PathBuf> {
+pub(super) fn program(tree: &Path) -> Option<std::path::PathBuf> {
     let unpacked = tree.join("usr/bin/linux.uml");
     if unpacked.is_file() { Some(unpacked) } else { machine::program("linux.uml") }
 }
@@ -90,7 +91,7 @@ pub(crate) fn shared_memory() -> u64 {
 }
 
 /// Refuses a checkout whose path a kernel's command line could not carry.
-pub(crate) fn path_is_sound() -> Result<()> {
+fn path_is_sound() -> Result<()> {
     let root = paths::root().display().to_string();
     if root.contains(|c: char| c.is_whitespace() || ":,\\\"'".contains(c)) {
         bail!("the lab cannot run from {root}: a kernel's options hold no blanks, commas, colons or quotes");
