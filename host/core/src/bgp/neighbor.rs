@@ -1,0 +1,480 @@
+//! A neighbor: two sessions of which one stays, the pauses between tries, and what the neighbor was told.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::advert::Adverts;
+use super::message::{Family, Message, Update};
+use super::negotiate::{Negotiated, survivor};
+use super::notification::Notification;
+use super::outbox::Outbox;
+use super::session::{Input, Session, Side, State, Step};
+use super::{NextHops, Settings};
+use crate::time::Moment;
+
+/// An attempt to connect is given up after this: by then the second repetition of a SYN has had its answer.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// A session that was up for so long, and the next pause is the first one again.
+const GOOD_AFTER: Duration = Duration::from_secs(30);
+
+/// What happened. After [`Action::Close`] of a side the speaker tells nothing more of that connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The neighbor is configured, and wanted.
+    Start,
+    /// It is not, any more; the other end is told this.
+    Stop(Notification),
+    /// End the session and begin another one; the other end is told this. BFD, an operator, a changed setting.
+    Reset(Notification),
+    /// The outgoing connection is there, with this address at our end.
+    Connected(IpAddr),
+    /// There is no outgoing connection.
+    Unconnected,
+    /// The neighbor connected to this address of ours. Answered with [`Action::Adopt`] or [`Action::Refuse`].
+    Accepted(IpAddr),
+    /// A connection ended.
+    Closed(Side),
+    /// A message came.
+    Received(Side, Message),
+    /// Bytes came that make no message, and this is to be answered (RFC 4271 §6.1 to 6.3).
+    Malformed(Side, Notification),
+    /// An `UPDATE` came with an error that is nothing to us (RFC 7606): it would have been ignored anyway.
+    Unread(Side),
+    /// Something that was to be sent is with the kernel now.
+    Wrote {
+        /// On this connection.
+        side: Side,
+        /// And nothing is left.
+        drained: bool,
+    },
+    /// Time has passed, see [`Neighbor::deadline`].
+    Tick,
+}
+
+/// What is to be done, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Connect to the neighbor, and answer with [`Event::Connected`] or [`Event::Unconnected`].
+    Connect,
+    /// The connection of [`Event::Accepted`] is the incoming one now.
+    Adopt,
+    /// Close the connection of [`Event::Accepted`].
+    Refuse,
+    /// Send, and answer with [`Event::Wrote`].
+    Send(Side, Message),
+    /// Close when all is sent, in a second at most; or give the attempt to connect up.
+    Close(Side),
+    /// Established.
+    Up(Negotiated),
+    /// No longer, or the attempt failed.
+    Down(Down),
+}
+
+/// Why there is no session.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Down {
+    /// We were told to.
+    #[error("stopped here")]
+    Stopped,
+    /// The other connection is kept.
+    #[error("the other connection is kept")]
+    Collision,
+    /// We found the other end at fault, or silent.
+    #[error("ended here: {0}")]
+    Sent(Notification),
+    /// The other end says why.
+    #[error("ended by the neighbor: {0}")]
+    Heard(Notification),
+    /// The other end does not.
+    #[error("the neighbor closed the connection or is not reachable")]
+    Closed,
+}
+
+impl Down {
+    /// Whether trying again at once would end the same: a fault in what is said, rather than an end of the connection.
+    const fn is_quarrel(&self) -> bool {
+        matches!(self, Self::Sent(why) | Self::Heard(why) if matches!(why.code, 1 | 2 | 3 | 5))
+    }
+}
+
+/// What came from the neighbor since it was configured. None of it is kept, let alone installed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Received {
+    /// Messages of any kind.
+    pub messages: u64,
+    /// Prefixes announced, repeated ones counted again.
+    pub announced: u64,
+    /// Prefixes withdrawn.
+    pub withdrawn: u64,
+    /// `UPDATE`s with errors.
+    pub unread: u64,
+}
+
+/// The machine for one neighbor.
+#[derive(Debug, Clone)]
+pub struct Neighbor {
+    settings: Settings,
+    running: bool,
+    outgoing: Session,
+    incoming: Session,
+    /// The addresses at our end, for next hops.
+    local: [Option<IpAddr>; 2],
+    /// The next try, or the end of the pause.
+    retry: Option<Moment>,
+    failures: u32,
+    /// The neighbor chokes on capabilities.
+    plain: bool,
+    up_since: Option<Moment>,
+    adverts: Adverts,
+    outbox: Outbox,
+    /// Families that are to be repeated when the last messages are on their way: a flood of requests makes no flood of answers.
+    refresh: Vec<Family>,
+    received: Received,
+    last: Option<Down>,
+    dice: u64,
+}
+
+impl Neighbor {
+    /// A neighbor that was not started. `seed`: any number, another one for each neighbor; pauses vary by it.
+    pub fn new(settings: Settings, seed: u64) -> Self {
+        Self {
+            settings,
+            running: false,
+            outgoing: Session::default(),
+            incoming: Session::default(),
+            local: [None; 2],
+            retry: None,
+            failures: 0,
+            plain: false,
+            up_since: None,
+            adverts: Adverts::default(),
+            outbox: Outbox::default(),
+            refresh: Vec::new(),
+            received: Received::default(),
+            last: None,
+            dice: seed,
+        }
+    }
+
+    /// As configured.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The state of the session that is further.
+    pub fn state(&self) -> State {
+        self.outgoing.state.max(self.incoming.state)
+    }
+
+    /// The state of each connection.
+    pub const fn state_of(&self, side: Side) -> State {
+        self.session(side).state
+    }
+
+    /// What both ends can do, once established.
+    pub fn negotiated(&self) -> Option<&Negotiated> {
+        self.established().and_then(|side| self.session(side).negotiated.as_ref())
+    }
+
+    /// Since when it is established.
+    pub const fn up_since(&self) -> Option<Moment> {
+        self.up_since
+    }
+
+    /// What the neighbor was told.
+    pub const fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// What came.
+    pub const fn received(&self) -> Received {
+        self.received
+    }
+
+    /// Why the last session or attempt ended.
+    pub const fn last_down(&self) -> Option<&Down> {
+        self.last.as_ref()
+    }
+
+    /// When [`Event::Tick`] is due.
+    pub fn deadline(&self) -> Option<Moment> {
+        [self.retry, self.outgoing.deadline(), self.incoming.deadline()].into_iter().flatten().min()
+    }
+
+    /// This and nothing else is to be announced, from now on and in every session to come.
+    pub fn set(&mut self, adverts: Adverts, now: Moment) -> Vec<Action> {
+        self.adverts = adverts;
+        let mut actions = Vec::new();
+        if let Some(side) = self.established() {
+            let updates = self.changes(side);
+            self.send(side, updates, now, &mut actions);
+        }
+        actions
+    }
+
+    /// Something happened.
+    pub fn handle(&mut self, event: Event, now: Moment) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match event {
+            Event::Start if self.running => {}
+            Event::Start => {
+                self.running = true;
+                self.failures = 0;
+                self.plain = false;
+                self.begin(now, &mut actions);
+            }
+            Event::Stop(why) => {
+                self.running = false;
+                self.stop(&why, now, &mut actions);
+                self.retry = None;
+            }
+            Event::Reset(why) if self.running => {
+                self.retry = None;
+                self.stop(&why, now, &mut actions);
+                if self.retry.is_none() {
+                    self.failed(now);
+                }
+            }
+            Event::Reset(_) => {}
+            Event::Connected(local) if self.outgoing.state == State::Connect => {
+                self.local = [Some(local), self.local[1]];
+                self.retry = None;
+                self.step(Side::Outgoing, Input::Connected, now, &mut actions);
+            }
+            Event::Unconnected | Event::Closed(Side::Outgoing) if self.outgoing.state == State::Connect => {
+                self.step(Side::Outgoing, Input::Closed, now, &mut actions);
+                actions.push(Action::Down(Down::Closed));
+                self.last = Some(Down::Closed);
+                self.failed(now);
+            }
+            // Late: the attempt was given up.
+            Event::Connected(_) | Event::Unconnected => {}
+            Event::Accepted(local) => self.accept(local, now, &mut actions),
+            Event::Closed(side) => self.step(side, Input::Closed, now, &mut actions),
+            Event::Received(side, message) => self.receive(side, message, now, &mut actions),
+            Event::Malformed(side, answer) => self.step(side, Input::Malformed(answer), now, &mut actions),
+            Event::Unread(side) => {
+                self.received.unread += 1;
+                self.step(side, Input::Unread, now, &mut actions);
+            }
+            Event::Wrote { side, drained } => {
+                self.step(side, Input::Wrote(drained), now, &mut actions);
+                self.repeat(now, &mut actions);
+            }
+            Event::Tick => {
+                self.step(Side::Outgoing, Input::Tick, now, &mut actions);
+                self.step(Side::Incoming, Input::Tick, now, &mut actions);
+                if self.retry.is_some_and(|at| at <= now) {
+                    self.begin(now, &mut actions);
+                }
+            }
+        }
+        actions
+    }
+
+    const fn session(&self, side: Side) -> &Session {
+        match side {
+            Side::Outgoing => &self.outgoing,
+            Side::Incoming => &self.incoming,
+        }
+    }
+
+    fn established(&self) -> Option<Side> {
+        [Side::Outgoing, Side::Incoming]
+            .into_iter()
+            .find(|side| self.session(*side).state == State::Established)
+    }
+
+    /// Listens, and connects where that is our part.
+    fn begin(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        self.retry = None;
+        if !self.running || self.established().is_some() {
+            return;
+        }
+        self.step(Side::Incoming, Input::Listen, now, actions);
+        if !self.settings.passive && !self.outgoing.state.is_connected() {
+            self.step(Side::Outgoing, Input::Start, now, actions);
+            actions.push(Action::Connect);
+            self.retry = Some(now.after(CONNECT_LIMIT));
+        }
+    }
+
+    fn stop(&mut self, why: &Notification, now: Moment, actions: &mut Vec<Action>) {
+        for side in [Side::Outgoing, Side::Incoming] {
+            self.step(side, Input::Stop(why.clone()), now, actions);
+        }
+    }
+
+    fn accept(&mut self, local: IpAddr, now: Moment, actions: &mut Vec<Action>) {
+        match self.incoming.state {
+            State::Active => {}
+            // The neighbor has forgotten the connection before: it would not open another one.
+            State::OpenSent => {
+                self.step(Side::Incoming, Input::collision(), now, actions);
+                self.incoming.state = State::Active;
+            }
+            _ => return actions.push(Action::Refuse),
+        }
+        self.local = [self.local[0], Some(local)];
+        actions.push(Action::Adopt);
+        self.step(Side::Incoming, Input::Connected, now, actions);
+    }
+
+    fn receive(&mut self, side: Side, message: Message, now: Moment, actions: &mut Vec<Action>) {
+        self.received.messages += 1;
+        match &message {
+            Message::Update(update) => {
+                self.received.withdrawn += update.withdrawn.len() as u64;
+                self.received.announced += update.announced.as_ref().map_or(0, |(_, all)| all.len() as u64);
+            }
+            Message::RouteRefresh(Some(family))
+                if self.session(side).state == State::Established && !self.refresh.contains(family) =>
+            {
+                self.refresh.push(*family);
+            }
+            _ => {}
+        }
+        self.step(side, Input::Message(message), now, actions);
+        self.repeat(now, actions);
+    }
+
+    /// Feeds one session, and does what spans both.
+    fn step(&mut self, side: Side, input: Input, now: Moment, actions: &mut Vec<Action>) {
+        let jitter = self.jitter();
+        let before = self.session(side).state;
+        let session = match side {
+            Side::Outgoing => &mut self.outgoing,
+            Side::Incoming => &mut self.incoming,
+        };
+        let Step { send, close, down } = session.step(input, &self.settings, self.plain, jitter, now);
+        let state = session.state;
+        actions.extend(send.into_iter().map(|message| Action::Send(side, message)));
+        if close {
+            actions.push(Action::Close(side));
+        }
+        if let Some(down) = down {
+            self.ended(side, before, down, now, actions);
+        } else if before != state {
+            match state {
+                State::OpenConfirm => self.collide(side, now, actions),
+                State::Established => self.rise(side, now, actions),
+                _ => {}
+            }
+        }
+    }
+
+    /// Their `OPEN` came on this side: is there another connection, and which one stays?
+    fn collide(&mut self, side: Side, now: Moment, actions: &mut Vec<Action>) {
+        let Some(peer_id) = self.session(side).negotiated.as_ref().map(|agreed| agreed.peer_id) else {
+            return;
+        };
+        if self.session(side.other()).state == State::OpenConfirm {
+            let loser = survivor(&self.settings, peer_id).other();
+            self.step(loser, Input::collision(), now, actions);
+        }
+    }
+
+    fn rise(&mut self, side: Side, now: Moment, actions: &mut Vec<Action>) {
+        // A session stays once it is established, whoever opened it.
+        self.step(side.other(), Input::collision(), now, actions);
+        self.retry = None;
+        self.up_since = Some(now);
+        self.refresh.clear();
+        self.outbox.clear();
+        let Some(agreed) = self.session(side).negotiated.clone() else { return };
+        let families = agreed.families.clone();
+        actions.push(Action::Up(agreed));
+        let mut updates = self.changes(side);
+        updates.extend(families.into_iter().map(Update::end_of_rib));
+        self.send(side, updates, now, actions);
+    }
+
+    fn ended(&mut self, side: Side, before: State, down: Down, now: Moment, actions: &mut Vec<Action>) {
+        if before == State::Established {
+            let lasted = self.up_since.take().map(|since| now.since(since));
+            if lasted.is_some_and(|lasted| lasted >= GOOD_AFTER) {
+                self.failures = 0;
+            }
+            self.outbox.clear();
+            self.refresh.clear();
+        }
+        if matches!(&down, Down::Heard(why) if why.is_unsupported_parameter()) {
+            self.plain = true;
+        }
+        let quarrel = down.is_quarrel();
+        let collision =
+            matches!(&down, Down::Collision) || matches!(&down, Down::Heard(why) if why.is_collision());
+        if !collision {
+            actions.push(Action::Down(down.clone()));
+            self.last = Some(down);
+        }
+        if !self.running || self.session(side.other()).state.is_connected() {
+            return;
+        }
+        if quarrel {
+            // Refuses connections as well until the pause is over.
+            self.step(side.other(), Input::Stop(Notification::new(6, 0)), now, actions);
+        } else {
+            self.step(Side::Incoming, Input::Listen, now, actions);
+            if self.outgoing.state == State::Connect {
+                return;
+            }
+        }
+        self.failed(now);
+    }
+
+    /// The next try after a pause.
+    fn failed(&mut self, now: Moment) {
+        let pause = self.pause();
+        self.failures = self.failures.saturating_add(1);
+        self.retry = Some(now.after(pause));
+    }
+
+    fn pause(&mut self) -> Duration {
+        let doubled = self.settings.first_pause.saturating_mul(1_u32 << self.failures.min(20));
+        let pause = doubled.min(self.settings.longest_pause).mul_f64(self.jitter());
+        pause.max(Duration::from_millis(1))
+    }
+
+    /// 0.75 to 1, as RFC 4271 §10 wants its timers to be multiplied with. A linear congruence: it need not be good.
+    fn jitter(&mut self) -> f64 {
+        self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        0.75 + 0.25 * ((self.dice >> 33) as f64 / (1_u64 << 31) as f64)
+    }
+
+    fn changes(&mut self, side: Side) -> Vec<Update> {
+        let families = self.session(side).negotiated.as_ref().map_or(&[][..], |agreed| &agreed.families);
+        let local = match side {
+            Side::Outgoing => self.local[0],
+            Side::Incoming => self.local[1],
+        };
+        let configured = self.settings.next_hop;
+        let hops = match local {
+            Some(IpAddr::V4(own)) => NextHops { v4: configured.v4.or(Some(own)), ..configured },
+            Some(IpAddr::V6(own)) => NextHops { v6: configured.v6.or(Some(own)), ..configured },
+            None => configured,
+        };
+        let wanted = self.adverts.resolve(&self.settings, families, hops);
+        self.outbox.set(wanted)
+    }
+
+    fn repeat(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        let Some(side) = self.established().filter(|side| self.session(*side).is_drained()) else { return };
+        let updates: Vec<_> = std::mem::take(&mut self.refresh)
+            .into_iter()
+            .flat_map(|family| self.outbox.repeat(family))
+            .collect();
+        self.send(side, updates, now, actions);
+    }
+
+    fn send(&mut self, side: Side, updates: Vec<Update>, now: Moment, actions: &mut Vec<Action>) {
+        if updates.is_empty() {
+            return;
+        }
+        match side {
+            Side::Outgoing => self.outgoing.send(now),
+            Side::Incoming => self.incoming.send(now),
+        }
+        actions.extend(updates.into_iter().map(|update| Action::Send(side, Message::Update(update))));
+    }
+}
