@@ -1,5 +1,6 @@
 //! ExaBGP on the L4 nodes: announces whatever is on `lo` while keepalived says that there are L7 nodes and no operator
-//! says otherwise.
+//! says otherwise. The healthcheck is told `--no-syslog` where the original tells it to log to syslog only: the nodes have
+//! none, and without it there would be a stack trace for each line.
 
 use std::fmt::Write as _;
 
@@ -37,7 +38,7 @@ fn configuration(size: Size, number: u32) -> String {
         let _ = write!(
             text,
             "process service-ipvs-v{version} {{
-  run {PYTHON} -m exabgp healthcheck -s --name ipvs{version} --interval 10 --increase 0 --cmd \"test -f \
+  run {PYTHON} -m exabgp healthcheck --no-syslog --name ipvs{version} --interval 10 --increase 0 --cmd \"test -f \
              /etc/lb/v{version}-ready -a ! -f /etc/lb/disable\";
   encoder text;
 }}
@@ -91,7 +92,7 @@ mod tests {
     fn an_l4_node_announces_to_each_reflector_over_each_family_by_the_files_of_the_original() {
         let text = configuration(Size::full(), 3);
         for line in [
-            "  run /usr/bin/python3 -m exabgp healthcheck -s --name ipvs4 --interval 10 --increase 0 --cmd \"test -f \
+            "  run /usr/bin/python3 -m exabgp healthcheck --no-syslog --name ipvs4 --interval 10 --increase 0 --cmd \"test -f \
              /etc/lb/v4-ready -a ! -f /etc/lb/disable\";\n",
             "    local-address 192.0.2.134;\n",
             "    local-address 2001:db8::c000:286;\n",

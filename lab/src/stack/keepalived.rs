@@ -20,7 +20,8 @@ pub(super) fn outfit(outfit: &mut Outfit, size: Size) {
 
 /// Its configuration with the first `nodes` L7 nodes.
 pub(crate) fn configuration(size: Size, nodes: u32) -> String {
-    let mut text = String::new();
+    // Not in the original, whose machine had no user `keepalived_script` and so ran scripts as root.
+    let mut text = String::from("global_defs {\n   script_user root\n}\n\n");
     for version in [4, 6] {
         let of = |v4: std::net::Ipv4Addr| match version {
             4 => v4.to_string(),

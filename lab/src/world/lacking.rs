@@ -34,9 +34,7 @@ impl World {
             }
         }
         for node in self.names(Kind::L4) {
-            self.note(&mut lines, &node, "keepalived", "cat /proc/net/ip_vs", |world| {
-                world.ipvs_lacks(&node)
-            });
+            self.note(&mut lines, &node, "keepalived", "ipvsadm -Ln", |world| world.ipvs_lacks(&node));
         }
         for node in self.names(Kind::Router) {
             self.note(&mut lines, &node, "bird", "birdc -s /run/bird.ctl show route", |world| {

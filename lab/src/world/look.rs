@@ -30,9 +30,10 @@ impl World {
         Ok(self.proc(node, "net/ip_vs_conn")?.lines().filter_map(scheduled).collect())
     }
 
-    /// What an L4 node would send new connections to.
+    /// What an L4 node would send new connections to. Not from /proc/net/ip_vs: where several nodes share a kernel, that
+    /// file leaves out services as soon as it is read in more than one piece.
     pub(crate) fn destinations(&self, node: &str) -> Result<Destinations> {
-        Ok(destinations(&self.proc(node, "net/ip_vs")?))
+        Ok(destinations(&self.fabric.run(node, &["/usr/sbin/ipvsadm", "--list", "--numeric"])?))
     }
 
     /// Established connections of clients, by L7 node, the spare one among them.
@@ -85,21 +86,15 @@ fn scheduled(line: &str) -> Option<Scheduled> {
     Some(Scheduled { client: next()?, service: next()?, node: next()?.ip() })
 }
 
-/// An address as IPVS prints it: eight digits, or eight groups between colons, in brackets in one of its tables.
+/// An address as IPVS prints it: eight digits, or eight groups between colons.
 fn table_address(text: &str) -> Option<IpAddr> {
-    let text = text.trim_start_matches('[').trim_end_matches(']');
     if text.contains(':') {
         return text.parse::<Ipv6Addr>().ok().map(IpAddr::V6);
     }
     u32::from_str_radix(text, 16).ok().map(|number| IpAddr::V4(Ipv4Addr::from(number)))
 }
 
-fn table_socket(text: &str) -> Option<SocketAddr> {
-    let (address, port) = text.rsplit_once(':')?;
-    Some(SocketAddr::new(table_address(address)?, u16::from_str_radix(port, 16).ok()?))
-}
-
-/// Lines such as `TCP  C6336401:0050 mh (mh-port)`, each followed by `-> C000028B:0050 Tunnel 1 0 0` lines.
+/// Lines such as `TCP  198.51.100.1:80 mh (mh-port)`, each followed by `-> 192.0.2.139:80 Tunnel 1 0 0` lines.
 fn destinations(text: &str) -> Destinations {
     let mut all = Destinations::new();
     let mut service = None;
@@ -107,13 +102,13 @@ fn destinations(text: &str) -> Destinations {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
         match fields.as_slice() {
             ["TCP", address, ..] => {
-                service = table_socket(address);
+                service = address.parse::<SocketAddr>().ok();
                 if let Some(service) = service {
                     all.entry(service).or_default();
                 }
             }
             ["->", address, _, weight, ..] => {
-                if let (Some(service), Some(node)) = (service, table_socket(address))
+                if let (Some(service), Some(node)) = (service, address.parse::<SocketAddr>().ok())
                     && *weight != "0"
                 {
                     all.entry(service).or_default().insert(node.ip());
@@ -202,11 +197,11 @@ mod tests {
 IP Virtual Server version 1.2.1 (size=4096)
 Prot LocalAddress:Port Scheduler Flags
   -> RemoteAddress:Port Forward Weight ActiveConn InActConn
-TCP  C6336401:0050 mh (mh-port)
-  -> C000028C:0050      Tunnel  1      0          0
-  -> C000028B:0050      Tunnel  0      0          0
-TCP  [2001:0db8:0000:0000:0000:0000:c633:6401]:0050 mh (mh-port)
-  -> [2001:0db8:0000:0000:0000:0000:c000:028b]:0050      Tunnel  1      0          0
+TCP  198.51.100.1:80 mh (mh-port)
+  -> 192.0.2.140:80               Tunnel  1      0          0
+  -> 192.0.2.139:80               Tunnel  0      0          0
+TCP  [2001:db8::c633:6401]:80 mh (mh-port)
+  -> [2001:db8::c000:28b]:80      Tunnel  1      0          0
 ";
         let all = destinations(text);
         let of = |service: &str| {
