@@ -81,16 +81,15 @@ impl Fabric {
     /// address and hand over checksums unfinished, as veth does.
     pub(crate) fn segment(&self, name: &str, members: &[(String, String)]) -> Result<()> {
         let mut ends = Vec::with_capacity(members.len());
-        let mut inside: BTreeMap<&str, String> = BTreeMap::new();
+        let mut inside: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for (node, interface) in members {
             ends.push((node.as_str(), interface.as_str(), self.keeper(node)?.pid()));
-            let lines = inside.entry(node).or_default();
-            lines.push_str(&format!("link set dev {interface} up\n"));
+            inside.entry(node).or_default().push(interface.clone());
         }
         let batch = self.switch().segment(name, &ends);
         self.ip(SWITCH, &batch).with_context(|| format!("segment {name}"))?;
-        for (node, lines) in inside {
-            self.ip(node, &lines).with_context(|| format!("segment {name}"))?;
+        for (node, interfaces) in inside {
+            self.ask(node, &Request::Up { interfaces }).with_context(|| format!("segment {name}"))?;
         }
         Ok(())
     }

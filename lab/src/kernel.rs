@@ -155,9 +155,10 @@ pub(crate) fn start(wish: &Wish, job: Job) -> Result<Run> {
         std::fs::remove_dir_all(&out).with_context(|| format!("cannot empty {}", paths::short(&out)))?;
     }
     std::fs::create_dir_all(&out)?;
+    own_program(&out)?;
     let place = Place { kernel, tree, checkout: paths::root().to_owned() };
     let mut command = match kernel {
-        Kernel::Own => boot::own()?,
+        Kernel::Own => boot::own(&out)?,
         Kernel::Uml => boot::user_mode(&place.tree, &out, wish.memory)?,
     };
     let spec = Spec { out: out.clone(), place, job }.write()?;
@@ -167,6 +168,20 @@ pub(crate) fn start(wish: &Wish, job: Job) -> Result<Run> {
         say::line(format!("  {error:#}"));
     }
     Ok(run)
+}
+
+/// The lab's own program of a run, in the run's folder: a build that replaces the program meanwhile does not change
+/// what runs.
+pub(crate) const PROGRAM: &str = "weir-lab";
+
+fn own_program(out: &Path) -> Result<()> {
+    let target = out.join(PROGRAM);
+    let linked = std::env::current_exe().and_then(|program| std::fs::hard_link(program, &target));
+    if linked.is_err() {
+        // This works even where the file has lost its name.
+        std::fs::copy("/proc/self/exe", &target).context("cannot copy the lab's program")?;
+    }
+    Ok(())
 }
 
 impl Run {

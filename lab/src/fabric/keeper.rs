@@ -14,12 +14,17 @@ use anyhow::{Context, Result, bail};
 use rustix::mount::{MountFlags, mount, mount_bind};
 use serde::{Deserialize, Serialize};
 
+/// An interface is up, in its flags.
+const IFF_UP: u32 = 1;
+
 /// What a keeper does for its node.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Request {
     /// Lines for `ip -batch -`.
     Ip { batch: String },
+    /// Sets interfaces up.
+    Up { interfaces: Vec<String> },
     /// Kernel parameters, name and value.
     Sysctl { settings: Vec<(String, String)> },
     /// Writes a file in one step.
@@ -117,6 +122,7 @@ pub(crate) fn keep(node: &str, logs: &Path) -> Result<()> {
 fn carry_out(request: Request) -> Result<()> {
     match request {
         Request::Ip { batch } => ip(&batch),
+        Request::Up { interfaces } => interfaces.iter().try_for_each(|name| up(name)),
         Request::Sysctl { settings } => settings.iter().try_for_each(|(name, value)| sysctl(name, value)),
         Request::Write { path, text } => write(&path, &text),
         Request::Remove { path } => match std::fs::remove_file(&path) {
@@ -156,7 +162,16 @@ fn furnish(node: &str, logs: &Path) -> Result<()> {
             sysctl(&format!("net.ipv6.conf.{which}.{name}"), value)?;
         }
     }
-    ip("link set dev lo up\n")
+    up("lo")
+}
+
+/// Sets an interface up by its flags in /sys: a program for it would be the dearest part of making a node.
+fn up(interface: &str) -> Result<()> {
+    let file = Path::new("/sys/class/net").join(interface).join("flags");
+    let cannot = || format!("cannot set interface {interface} up");
+    let flags = std::fs::read_to_string(&file).with_context(cannot)?;
+    let flags = u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16).with_context(cannot)?;
+    std::fs::write(&file, format!("{:#x}", flags | IFF_UP)).with_context(cannot)
 }
 
 fn tmpfs(path: &str) -> Result<()> {

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use super::{Kernel, kernel_log, modules};
+use super::{Kernel, PROGRAM, kernel_log, modules};
 use crate::{machine, paths};
 
 /// The user-mode kernel is started with the channel as descriptors 3 and 4, because what it prints to its standard
@@ -17,10 +17,10 @@ use crate::{machine, paths};
 const REDIRECT: &str = r#"log=$1; shift; "$@" 3<&0 4>&1 </dev/null >"$log" 2>&1"#;
 
 /// On the machine's own kernel. The first process is the lab itself.
-pub(super) fn own() -> Result<Command> {
+pub(super) fn own(out: &Path) -> Result<Command> {
     modules::load_on_machine()?;
     let mut command = tied(&["--mount", "--net", "--uts", "--ipc"]);
-    command.arg(std::env::current_exe()?);
+    command.arg(out.join(PROGRAM));
     Ok(command)
 }
 
@@ -33,7 +33,7 @@ pub(super) fn user_mode(tree: &Path, out: &Path, memory: u32) -> Result<Command>
     // The kernel's memory is a file without a name. In a memory file system it is never written to a disk.
     command.env("TMPDIR", if shared_memory() >= u64::from(memory) { Path::new("/dev/shm") } else { out });
     command.args(line(memory, out));
-    command.arg(format!("init={}", std::env::current_exe()?.display()));
+    command.arg(format!("init={}", out.join(PROGRAM).display()));
     Ok(command)
 }
 

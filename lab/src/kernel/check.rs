@@ -14,13 +14,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::control::{Answer, Visit, visit};
-use super::{Kernel, Run, Said, Wish, folder, start};
+use super::{Kernel, PROGRAM, Run, Said, Wish, folder, start};
 use crate::fabric::Fabric;
 use crate::inside::{Job, Orders};
 use crate::say;
 
 /// The service address that the director spreads.
 const SERVICE: &str = "198.51.100.1";
+/// Nodes of the full topology.
+const MANY: usize = 37;
 /// What is written inside and must not appear outside.
 const TRACES: [&str; 3] = ["/etc/weir-lab-trace", "/usr/weir-lab-trace", "/var/weir-lab-trace"];
 /// How long an answer through the tunnel may take. TCP repeats what was lost after 0.2, 0.4, 0.8... seconds.
@@ -74,7 +76,7 @@ fn carries(kernel: Option<Kernel>) -> Result<()> {
 
 /// What another terminal does with a run: a shell in a node, a trace of its packets.
 fn visited(run: &Run) -> Result<()> {
-    let mut shell = Command::new(std::env::current_exe()?)
+    let mut shell = Command::new(run.out.join(PROGRAM))
         .args(["shell", "server", "--run", "kernel"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -102,7 +104,7 @@ fn visited(run: &Run) -> Result<()> {
 
 /// A run whose starter is killed: it cannot clear anything away itself.
 fn killed(kernel: Option<Kernel>) -> Result<()> {
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = Command::new(folder("kernel").join(PROGRAM));
     command.args(["kernel", "--until-killed"]).stdout(Stdio::piped());
     if let Some(kernel) = kernel {
         command.args(["--kernel", kernel.name()]);
@@ -202,6 +204,8 @@ pub(crate) fn inside(out: &Path, orders: &Orders) -> Result<()> {
     println!("visit");
     while orders.next(Duration::from_secs(60))?.as_deref() != Some("go") {}
 
+    many(&fabric)?;
+
     let echo = fabric.start("server", "echo", &["socat", "TCP-LISTEN:80,fork,reuseaddr", "EXEC:cat"])?;
     let mut connection = Connection::open(&fabric)?;
     connection.carries("one")?;
@@ -224,6 +228,25 @@ pub(crate) fn inside(out: &Path, orders: &Orders) -> Result<()> {
     let left =
         fabric.run("server", &["sh", "-c", "ps -e -o args | grep -c '^socat TCP-[L]ISTEN' || true"])?;
     ensure!(left.trim() == "0", "killing echo left {} processes of it", left.trim());
+    Ok(())
+}
+
+/// As many nodes on one segment as the full topology has.
+fn many(fabric: &Fabric) -> Result<()> {
+    let started = Instant::now();
+    let nodes: Vec<String> = (1..=MANY).map(|number| format!("node-{number}")).collect();
+    fabric.add_nodes(&nodes)?;
+    let made = started.elapsed();
+    let members: Vec<(String, String)> = nodes.into_iter().map(|node| (node, "eth0".to_owned())).collect();
+    fabric.segment("many", &members)?;
+    fabric.ip("node-1", "addr add 10.0.1.1/24 dev eth0\n")?;
+    fabric.ip(&format!("node-{MANY}"), "addr add 10.0.1.2/24 dev eth0\n")?;
+    fabric.run("node-1", &["ping", "-c", "1", "-W", "2", "10.0.1.2"])?;
+    println!(
+        "{MANY} nodes in {}, on a segment {} later",
+        say::elapsed(made),
+        say::elapsed(started.elapsed().saturating_sub(made))
+    );
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use rustix::process::{WaitOptions, wait};
 use rustix::system::RebootCommand;
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
-use super::{Kernel, modules, root};
+use super::{Kernel, PROGRAM, modules, root};
 use crate::inside::Spec;
 
 /// The file in the run's folder that holds the job's exit code.
@@ -44,8 +44,7 @@ fn job(spec: &Spec, file: &Path) -> Result<i32> {
         modules::load_overlay(&spec.place.tree)?;
     }
     root::enter(&spec.place, &spec.out)?;
-    let mut command =
-        Command::new(std::env::current_exe().or_else(|_| std::fs::read_link("/proc/self/exe"))?);
+    let mut command = Command::new(spec.out.join(PROGRAM));
     command.arg("inside").arg(file);
     command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", "/root").env("TERM", "linux");
     if user_mode {
