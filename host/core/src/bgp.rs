@@ -18,12 +18,14 @@
 
 mod advert;
 mod attributes;
+mod event;
 mod maintenance;
 mod message;
 mod negotiate;
 mod neighbor;
 mod notification;
 mod outbox;
+mod pauses;
 mod session;
 
 #[cfg(test)]
@@ -31,10 +33,11 @@ mod tests;
 
 pub use advert::{Advert, AdvertError, Adverts, MAX_COMMUNITIES};
 pub use attributes::{Attributes, Community, LargeCommunity, NextHop, Origin};
+pub use event::{Action, Down, Event, Received};
 pub use maintenance::{Maintenance, Pauses, Stage, Wish};
 pub use message::{AS_TRANS, Capability, Family, Message, Open, Prefix, PrefixError, Update};
 pub use negotiate::{Negotiated, survivor};
-pub use neighbor::{Action, Down, Event, Neighbor, Received};
+pub use neighbor::Neighbor;
 pub use notification::{Cease, Notification};
 pub use outbox::Outbox;
 pub use session::{Side, State};

@@ -4,111 +4,18 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::advert::Adverts;
+use super::event::{Action, Down, Event, Received};
 use super::message::{Family, Message, Update};
 use super::negotiate::{Negotiated, survivor};
 use super::notification::Notification;
 use super::outbox::Outbox;
+use super::pauses::{GOOD_AFTER, Pauses};
 use super::session::{Input, Session, Side, State, Step};
 use super::{NextHops, Settings};
 use crate::time::Moment;
 
 /// An attempt to connect is given up after this: by then the second repetition of a SYN has had its answer.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// A session that was up for so long, and the next pause is the first one again.
-const GOOD_AFTER: Duration = Duration::from_secs(30);
-
-/// What happened. After [`Action::Close`] of a side the speaker tells nothing more of that connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// The neighbor is configured, and wanted.
-    Start,
-    /// It is not, any more; the other end is told this.
-    Stop(Notification),
-    /// End the session and begin another one; the other end is told this. BFD, an operator, a changed setting.
-    Reset(Notification),
-    /// The outgoing connection is there, with this address at our end.
-    Connected(IpAddr),
-    /// There is no outgoing connection.
-    Unconnected,
-    /// The neighbor connected to this address of ours. Answered with [`Action::Adopt`] or [`Action::Refuse`].
-    Accepted(IpAddr),
-    /// A connection ended.
-    Closed(Side),
-    /// A message came.
-    Received(Side, Message),
-    /// Bytes came that make no message, and this is to be answered (RFC 4271 §6.1 to 6.3).
-    Malformed(Side, Notification),
-    /// An `UPDATE` came with an error that is nothing to us (RFC 7606): it would have been ignored anyway.
-    Unread(Side),
-    /// Something that was to be sent is with the kernel now.
-    Wrote {
-        /// On this connection.
-        side: Side,
-        /// And nothing is left.
-        drained: bool,
-    },
-    /// Time has passed, see [`Neighbor::deadline`].
-    Tick,
-}
-
-/// What is to be done, in this order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Connect to the neighbor, and answer with [`Event::Connected`] or [`Event::Unconnected`].
-    Connect,
-    /// The connection of [`Event::Accepted`] is the incoming one now.
-    Adopt,
-    /// Close the connection of [`Event::Accepted`].
-    Refuse,
-    /// Send, and answer with [`Event::Wrote`].
-    Send(Side, Message),
-    /// Close when all is sent, in a second at most; or give the attempt to connect up.
-    Close(Side),
-    /// Established.
-    Up(Negotiated),
-    /// No longer, or the attempt failed.
-    Down(Down),
-}
-
-/// Why there is no session.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Down {
-    /// We were told to.
-    #[error("stopped here")]
-    Stopped,
-    /// The other connection is kept.
-    #[error("the other connection is kept")]
-    Collision,
-    /// We found the other end at fault, or silent.
-    #[error("ended here: {0}")]
-    Sent(Notification),
-    /// The other end says why.
-    #[error("ended by the neighbor: {0}")]
-    Heard(Notification),
-    /// The other end does not.
-    #[error("the neighbor closed the connection or is not reachable")]
-    Closed,
-}
-
-impl Down {
-    /// Whether trying again at once would end the same: a fault in what is said, rather than an end of the connection.
-    const fn is_quarrel(&self) -> bool {
-        matches!(self, Self::Sent(why) | Self::Heard(why) if matches!(why.code, 1 | 2 | 3 | 5))
-    }
-}
-
-/// What came from the neighbor since it was configured. None of it is kept, let alone installed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Received {
-    /// Messages of any kind.
-    pub messages: u64,
-    /// Prefixes announced, repeated ones counted again.
-    pub announced: u64,
-    /// Prefixes withdrawn.
-    pub withdrawn: u64,
-    /// `UPDATE`s with errors.
-    pub unread: u64,
-}
 
 /// The machine for one neighbor.
 #[derive(Debug, Clone)]
@@ -121,7 +28,7 @@ pub struct Neighbor {
     local: [Option<IpAddr>; 2],
     /// The next try, or the end of the pause.
     retry: Option<Moment>,
-    failures: u32,
+    pauses: Pauses,
     /// The neighbor chokes on capabilities.
     plain: bool,
     up_since: Option<Moment>,
@@ -131,7 +38,6 @@ pub struct Neighbor {
     refresh: Vec<Family>,
     received: Received,
     last: Option<Down>,
-    dice: u64,
 }
 
 impl Neighbor {
@@ -144,7 +50,7 @@ impl Neighbor {
             incoming: Session::default(),
             local: [None; 2],
             retry: None,
-            failures: 0,
+            pauses: Pauses::new(seed),
             plain: false,
             up_since: None,
             adverts: Adverts::default(),
@@ -152,7 +58,6 @@ impl Neighbor {
             refresh: Vec::new(),
             received: Received::default(),
             last: None,
-            dice: seed,
         }
     }
 
@@ -219,7 +124,7 @@ impl Neighbor {
             Event::Start if self.running => {}
             Event::Start => {
                 self.running = true;
-                self.failures = 0;
+                self.pauses.succeeded();
                 self.plain = false;
                 self.begin(now, &mut actions);
             }
@@ -340,7 +245,7 @@ impl Neighbor {
 
     /// Feeds one session, and does what spans both.
     fn step(&mut self, side: Side, input: Input, now: Moment, actions: &mut Vec<Action>) {
-        let jitter = self.jitter();
+        let jitter = self.pauses.jitter();
         let before = self.session(side).state;
         let session = match side {
             Side::Outgoing => &mut self.outgoing,
@@ -393,7 +298,7 @@ impl Neighbor {
         if before == State::Established {
             let lasted = self.up_since.take().map(|since| now.since(since));
             if lasted.is_some_and(|lasted| lasted >= GOOD_AFTER) {
-                self.failures = 0;
+                self.pauses.succeeded();
             }
             self.outbox.clear();
             self.refresh.clear();
@@ -425,21 +330,8 @@ impl Neighbor {
 
     /// The next try after a pause.
     fn failed(&mut self, now: Moment) {
-        let pause = self.pause();
-        self.failures = self.failures.saturating_add(1);
+        let pause = self.pauses.failed(self.settings.first_pause, self.settings.longest_pause);
         self.retry = Some(now.after(pause));
-    }
-
-    fn pause(&mut self) -> Duration {
-        let doubled = self.settings.first_pause.saturating_mul(1_u32 << self.failures.min(20));
-        let pause = doubled.min(self.settings.longest_pause).mul_f64(self.jitter());
-        pause.max(Duration::from_millis(1))
-    }
-
-    /// 0.75 to 1, as RFC 4271 §10 wants its timers to be multiplied with. A linear congruence: it need not be good.
-    fn jitter(&mut self) -> f64 {
-        self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        0.75 + 0.25 * ((self.dice >> 33) as f64 / (1_u64 << 31) as f64)
     }
 
     fn changes(&mut self, side: Side) -> Vec<Update> {

@@ -7,9 +7,9 @@
 use std::time::Duration;
 
 use super::Settings;
+use super::event::Down;
 use super::message::{Message, Open};
 use super::negotiate::{Negotiated, negotiate};
-use super::neighbor::Down;
 use super::notification::{Cease, Notification};
 use crate::time::Moment;
 
@@ -156,7 +156,7 @@ impl Session {
                 step.send.push(Message::Open(Open::ours(settings, plain)));
             }
             (state, input) if state.is_connected() => {
-                self.connected(input, settings, plain, jitter, now, &mut step)
+                self.connected(input, settings, plain, jitter, now, &mut step);
             }
             // Whatever else comes without a connection, or twice, is late.
             _ => {}
@@ -200,8 +200,9 @@ impl Session {
                     Ok(agreed) => {
                         self.state = State::OpenConfirm;
                         self.keepalive = agreed.keepalive.map(|every| now.after(every.mul_f64(jitter)));
+                        // Without a hold time the one for the OPEN goes on: who never says KEEPALIVE is not waited for for ever.
+                        self.hold = agreed.hold.map(|hold| now.after(hold)).or(self.hold);
                         self.negotiated = Some(agreed);
-                        self.alive(now);
                         step.send.push(Message::Keepalive);
                     }
                     Err(answer) => self.end(Down::Sent(answer.clone()), Some(answer), step),

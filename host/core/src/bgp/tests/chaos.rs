@@ -19,8 +19,16 @@ fn message(random: &mut Random) -> Message {
     }
 }
 
-fn event(random: &mut Random) -> Event {
+fn event(one: &Neighbor, random: &mut Random) -> Event {
     let side = [Side::Outgoing, Side::Incoming][random.below(2) as usize];
+    if random.below(2) == 0 {
+        // What leads further, or sessions would be rare.
+        match one.state_of(side) {
+            State::OpenSent => return Event::Received(side, Message::Open(Open::ours(&settings(2), false))),
+            State::OpenConfirm | State::Established => return Event::Received(side, Message::Keepalive),
+            State::Idle | State::Active | State::Connect => {}
+        }
+    }
     match random.below(24) {
         0 => Event::Start,
         1 if random.below(4) == 0 => Event::Stop(Notification::cease_with(Cease::Shutdown, "bye")),
@@ -95,7 +103,7 @@ fn no_sequence_of_events_sends_without_a_connection_or_forgets_a_deadline() {
         let mut now = Moment::from_micros(1);
         let mut running = false;
         for step in 0..200 {
-            let event = event(&mut random);
+            let event = event(&one, &mut random);
             if let Event::Start | Event::Stop(_) = event {
                 running = event == Event::Start;
             }

@@ -193,6 +193,12 @@ fn an_open_that_cannot_be_is_answered_with_its_fault() {
         if name == "hold 0" {
             assert_eq!(session.negotiated.as_ref().unwrap().hold, None);
             outcome(&mut session, Input::Wrote(true), NOW);
+            assert_eq!(
+                session.deadline(),
+                Some(NOW.after(Duration::from_secs(240))),
+                "a KEEPALIVE is waited for"
+            );
+            outcome(&mut session, Input::Message(Message::Keepalive), NOW);
             assert_eq!(session.deadline(), None, "no timers at all");
         }
     }
