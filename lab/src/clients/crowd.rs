@@ -314,8 +314,27 @@ impl Crowd {
                 }
                 Turn::Blocked => {}
             }
+        } else if flags.contains(EventFlags::RDHUP) && connection.counted {
+            self.read_on(index, now);
         } else if connection.waits {
             self.turn(index, now);
+        }
+    }
+
+    /// The peer has closed: reads what is left without a pause, so that an early end counts when it happened.
+    fn read_on(&mut self, index: usize, now: u64) {
+        let Some(connection) = self.places.get_mut(index).and_then(|place| place.connection.as_mut()) else {
+            return;
+        };
+        loop {
+            match connection.read(&mut self.piece) {
+                Turn::Moved(down, _) => {
+                    connection.moved_ms = now;
+                    self.tally.moved(down, 0);
+                }
+                Turn::Blocked => return,
+                Turn::Ended(outcome) => return self.end(index, outcome, now),
+            }
         }
     }
 
@@ -365,13 +384,11 @@ impl Crowd {
         }
     }
 
-    /// Watches for this, and for an upload's answer.
+    /// Watches for this, and for an upload's answer or the end of a download.
     fn watch(&mut self, index: usize, mut flags: EventFlags) {
         let Some(place) = self.places.get_mut(index) else { return };
         let Some(connection) = &mut place.connection else { return };
-        if connection.talk.is_upload() {
-            flags |= EventFlags::IN;
-        }
+        flags |= if connection.talk.is_upload() { EventFlags::IN } else { EventFlags::RDHUP };
         if connection.watched != flags {
             let token = (u64::from(place.generation) << 32) | index as u64;
             let data = epoll::EventData::new_u64(token);
