@@ -90,7 +90,7 @@ pub(super) fn write(wire: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for &byte in label {
             match byte {
                 b'.' | b'\\' | b'"' | b';' | b'(' | b')' | b'@' | b'$' => {
-                    write!(f, "\\{}", char::from(byte))?
+                    write!(f, "\\{}", char::from(byte))?;
                 }
                 0x21..=0x7e => write!(f, "{}", char::from(byte))?,
                 _ => write!(f, "\\{byte:03}")?,

@@ -167,16 +167,15 @@ impl<'o> Writer<'o> {
 
     /// False where the section has 65535 already.
     fn count(&mut self) -> bool {
-        let count = &mut self.counts[match self.section {
-            Section::Answer => 0,
-            Section::Authority => 1,
-            Section::Additional => 2,
-        }];
-        match count.checked_add(1) {
-            Some(next) => *count = next,
-            None => return false,
-        }
-        true
+        let [answers, authorities, additionals] = &mut self.counts;
+        let count = match self.section {
+            Section::Answer => answers,
+            Section::Authority => authorities,
+            Section::Additional => additionals,
+        };
+        let next = count.checked_add(1);
+        *count = next.unwrap_or(*count);
+        next.is_some()
     }
 
     fn data(&mut self, kind: Type, data: &[u8]) {

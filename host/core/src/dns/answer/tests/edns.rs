@@ -1,0 +1,88 @@
+//! The content of options, and the room that they take.
+
+use super::ask::{Query, ask, settings, zone, zones};
+use crate::dns::answer::{Responder, Settings, Static};
+use crate::dns::cookie::Proof;
+use crate::dns::record::Type;
+use crate::dns::zone::Zones;
+
+const CLIENT: [u8; 12] = [0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8];
+
+fn a() -> Query {
+    ask("ns1.example.org", Type::A)
+}
+
+#[test]
+fn the_identifier_is_told_to_those_who_ask() {
+    let answer = a().edns(1232, &[0, 3, 0, 0]).answer().unwrap();
+    assert_eq!(answer.option(3), Some(&b"dns-1"[..]));
+    let silent = Responder::new(Settings::default());
+    let (_, answer) = a().edns(1232, &[0, 3, 0, 0]).reply_of(&silent, &zones(), &mut Static).unwrap();
+    assert_eq!(answer.opt.unwrap().3, []);
+}
+
+#[test]
+fn a_cookie_that_was_given_proves_the_address_it_was_given_to() {
+    let (responder, zones) = (Responder::new(settings()), zones());
+    let (reply, answer) = a().edns(1232, &CLIENT).reply_of(&responder, &zones, &mut Static).unwrap();
+    assert_eq!(reply.proof, Proof::Asked);
+    let cookie = answer.option(10).unwrap().to_vec();
+    assert_eq!((cookie.len(), &cookie[..8]), (24, &CLIENT[4..]));
+    let option = [&[0, 10, 0, 24][..], &cookie].concat();
+    let again = a().edns(1232, &option);
+    let (reply, answer) = again.reply_of(&responder, &zones, &mut Static).unwrap();
+    assert_eq!((reply.proof, answer.option(10)), (Proof::Valid, Some(cookie.as_slice())));
+    let elsewhere = Query { from: "203.0.113.6".parse().unwrap(), ..again };
+    assert_eq!(elsewhere.reply_of(&responder, &zones, &mut Static).unwrap().0.proof, Proof::Wrong);
+}
+
+#[test]
+fn without_secrets_cookies_are_ignored() {
+    let (responder, zones) = (Responder::new(Settings::default()), zones());
+    let (reply, answer) = a().edns(1232, &CLIENT).reply_of(&responder, &zones, &mut Static).unwrap();
+    assert_eq!((reply.proof, answer.option(10), answer.rcode), (Proof::None, None, 0));
+}
+
+#[test]
+fn a_static_answer_holds_for_every_subnet_and_repeats_it_to_the_bit() {
+    let answer = a().edns(1232, &[0, 8, 0, 7, 0, 1, 20, 0, 192, 0, 0x20]).answer().unwrap();
+    assert_eq!(answer.option(8), Some(&[0, 1, 20, 0, 192, 0, 0x20][..]));
+    let answer = a().answer().unwrap();
+    assert_eq!(answer.opt, None, "no subnet asked, none answered");
+}
+
+#[test]
+fn keepalive_is_in_tenths_of_a_second() {
+    let answer = a().edns(1232, &[0, 11, 0, 0]).tcp().answer().unwrap();
+    assert_eq!(answer.option(11), Some(&300u16.to_be_bytes()[..]));
+}
+
+#[test]
+fn every_option_and_the_longest_name_fit_in_the_smallest_answer() {
+    let mut settings = settings();
+    settings.nsid = vec![b'x'; 5000];
+    let label = "a".repeat(61);
+    let name = [label.as_str(); 4].join(".") + ".nl";
+    let options = [
+        &[0, 3, 0, 0][..],
+        &CLIENT,
+        &[0, 8, 0, 20, 0, 2, 128, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16],
+        &[0, 11, 0, 0],
+    ]
+    .concat();
+    let query = ask(&name, Type::TXT).edns(512, &options);
+    let zones = Zones::new([zone("nl", "@ 1 SOA a b 1 2 3 4 5\n@ NS a\n* TXT \"x\"\n")]).unwrap();
+    let (_, answer) = query.reply_of(&Responder::new(settings), &zones, &mut Static).unwrap();
+    assert_eq!(answer.opt.unwrap().3.len(), 3);
+    assert!(answer.length <= 512, "{}", answer.length);
+}
+
+#[test]
+fn the_configured_size_is_the_limit_and_is_said() {
+    let responder = Responder::new(Settings { udp_size: 600, ..Settings::default() });
+    let query = ask("big.example.org", Type::TXT).edns(4096, &[]);
+    let zones = zones();
+    let (reply, answer) = query.reply_of(&responder, &zones, &mut Static).unwrap();
+    assert!(reply.truncated);
+    assert_eq!(answer.opt.unwrap().0, 600);
+}
