@@ -221,3 +221,36 @@ fn fetch(tree: &Path, packages: &[&str]) -> Result<()> {
     }
     merge(tree)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merged_tree_hides_none_of_the_machines_links_and_loses_no_file() {
+        let tree = std::env::temp_dir().join(format!("weir-lab-merge-{}", std::process::id()));
+        for file in [
+            "lib/x86_64-linux-gnu/a.so",
+            "usr/lib/x86_64-linux-gnu/b.so",
+            "sbin/tool",
+            "usr/sbin/python3-exabgp",
+        ] {
+            let file = tree.join(file);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, "").unwrap();
+        }
+        std::fs::create_dir_all(tree.join("usr/lib/uml/modules/6.1.0")).unwrap();
+        // Twice: packages that are unpacked later come into a tree that was merged.
+        for _ in 0..2 {
+            merge(&tree).unwrap();
+            for file in ["usr/lib/x86_64-linux-gnu/a.so", "usr/lib/x86_64-linux-gnu/b.so", "usr/sbin/tool"] {
+                assert!(tree.join(file).is_file(), "{file}");
+            }
+            assert!(!tree.join("lib").exists() && !tree.join("sbin").exists());
+            assert!(tree.join("usr/sbin/exabgp").is_file());
+            assert!(tree.join("usr/lib/modules/6.1.0").is_symlink());
+            assert!(!tree.join("usr/sbin/iptables").is_symlink(), "a name for a program that is not there");
+        }
+        std::fs::remove_dir_all(tree).unwrap();
+    }
+}

@@ -18,6 +18,8 @@ use super::{Kernel, Place};
 
 /// Where the new root is put together; every machine has /run.
 const BASE: &str = "/run";
+/// `OVERLAYFS_SUPER_MAGIC`.
+const OVERLAYFS: i64 = 0x794c_7630;
 /// Folders that the kernel fills.
 const SYSTEM: [&str; 4] = ["proc", "sys", "dev", "run"];
 /// Users that packages would have made when installed. Their daemons refuse to start without.
@@ -71,6 +73,13 @@ fn layers(tree: &Path, root: &Path) -> Result<()> {
         // What is made in memory has to look like what it lies on: nobody may delete others' files in /tmp.
         std::fs::set_permissions(&upper, entry.metadata()?.permissions())?;
         let unpacked = tree.join(&name);
+        if name == "etc" && is_layered(Path::new("/"))? {
+            // Nodes lay a layer of their own over /etc, and a kernel takes two at most.
+            tmpfs(&target, c"mode=755")?;
+            copy(&entry.path(), &target)?;
+            copy(&unpacked, &target)?;
+            continue;
+        }
         let below = if unpacked.is_dir() { format!("{}:", unpacked.display()) } else { String::new() };
         let options = format!(
             "lowerdir={below}{},upperdir={},workdir={}",
@@ -81,6 +90,29 @@ fn layers(tree: &Path, root: &Path) -> Result<()> {
         let options = std::ffi::CString::new(options)?;
         mount("overlay", &target, "overlay", MountFlags::empty(), Some(options.as_c_str()))
             .with_context(|| format!("cannot lay memory over {}", entry.path().display()))?;
+    }
+    Ok(())
+}
+
+/// Whether the machine's files are layers themselves, as they are in a container.
+fn is_layered(path: &Path) -> Result<bool> {
+    Ok(rustix::fs::statfs(path)?.f_type == OVERLAYFS)
+}
+
+/// Copies folders, files and links; what cannot be read or is anything else is left out.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(from).into_iter().flatten() {
+        let entry = entry?;
+        let (kind, target) = (entry.file_type()?, to.join(entry.file_name()));
+        if kind.is_dir() {
+            std::fs::create_dir_all(&target)?;
+            std::fs::set_permissions(&target, entry.metadata()?.permissions())?;
+            copy(&entry.path(), &target)?;
+        } else if kind.is_symlink() && !target.is_symlink() {
+            symlink(std::fs::read_link(entry.path())?, &target)?;
+        } else if kind.is_file() {
+            let _ = std::fs::copy(entry.path(), &target);
+        }
     }
     Ok(())
 }
@@ -174,4 +206,27 @@ fn users() -> Result<()> {
 fn tmpfs(path: &Path, options: &std::ffi::CStr) -> Result<()> {
     mount("tmpfs", path, "tmpfs", MountFlags::NOSUID, Some(options))
         .with_context(|| format!("memory at {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copied_folder_has_its_links_and_what_was_there_before() {
+        let base = std::env::temp_dir().join(format!("weir-lab-copy-{}", std::process::id()));
+        let (from, to) = (base.join("from"), base.join("to"));
+        std::fs::create_dir_all(from.join("below")).unwrap();
+        std::fs::create_dir_all(to.join("below")).unwrap();
+        std::fs::write(from.join("below/file"), "text").unwrap();
+        std::fs::write(to.join("below/other"), "kept").unwrap();
+        symlink("below/file", from.join("link")).unwrap();
+        for _ in 0..2 {
+            copy(&from, &to).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(to.join("below/file")).unwrap(), "text");
+        assert_eq!(std::fs::read_to_string(to.join("below/other")).unwrap(), "kept");
+        assert_eq!(std::fs::read_link(to.join("link")).unwrap(), Path::new("below/file"));
+        std::fs::remove_dir_all(base).unwrap();
+    }
 }
