@@ -10,6 +10,7 @@
 //! | [`answer`] | which answer a query gets |
 //! | [`cookie`] | whether a client has proved its address |
 //! | [`name`] | names |
+//! | [`ratelimit`] | who has had enough answers |
 //! | [`record`] | types, and sets of records |
 //! | [`wire`] | messages as bytes |
 //! | [`zone`] | what exists in a zone |
@@ -18,6 +19,7 @@
 pub mod answer;
 pub mod cookie;
 pub mod name;
+pub mod ratelimit;
 pub mod record;
 pub mod wire;
 pub mod zone;

@@ -18,7 +18,7 @@ use std::net::IpAddr;
 use super::cookie::{Proof, Secrets};
 use super::name::{InlineName, Name};
 use super::record::Type;
-use super::wire::{Header, Message, Options, Question, Rcode, Received, Writer, class, read};
+use super::wire::{Flags, Header, Message, Options, Question, Rcode, Received, Writer, class, read};
 use super::zone::{PolicyRecord, Zones};
 use options::Extras;
 use walk::Walk;
@@ -156,7 +156,7 @@ impl Responder {
             Received::Malformed(message) => (message, true),
             Received::Message(message) => (message, false),
         };
-        let refuse = |rcode, out| Some(self.refuse(&message, rcode, out));
+        let refuse = |rcode, out| Some(self.refuse(&message, rcode, Flags::default(), out));
         if message.header.opcode != 0 {
             return refuse(Rcode::NOTIMP, out);
         }
@@ -189,11 +189,21 @@ impl Responder {
         Some(reply)
     }
 
+    /// Writes the answer that has nothing but TC set, so that the client comes back over TCP: for a client that has had
+    /// enough (see [`super::ratelimit`]). False where there is none.
+    pub fn truncated(&self, message: &[u8], out: &mut Vec<u8>) -> bool {
+        out.clear();
+        let (Received::Message(message) | Received::Malformed(message)) = read(message) else { return false };
+        let flags = Flags { authoritative: false, truncated: true };
+        self.refuse(&message, Rcode::NOERROR, flags, out);
+        true
+    }
+
     /// An answer without any option or record.
-    fn refuse<'z>(&self, message: &Message<'_>, rcode: Rcode, out: &mut Vec<u8>) -> Reply<'z> {
+    fn refuse<'z>(&self, message: &Message<'_>, rcode: Rcode, flags: Flags, out: &mut Vec<u8>) -> Reply<'z> {
         let writer = Writer::new(out, usize::from(PLAIN_SIZE), message.question.as_ref());
         let opt = message.opt.map(|o| (self.settings.udp_size, o.dnssec_ok, &[][..]));
-        writer.finish(&message.header, rcode, super::wire::Flags::default(), opt);
+        writer.finish(&message.header, rcode, flags, opt);
         Reply::of(rcode, How::Protocol)
     }
 }
@@ -250,10 +260,7 @@ impl Answer<'_> {
             writer.clear_records();
         }
         // No server answers for all classes at once (RFC 1034 §4.3.2).
-        let flags = super::wire::Flags {
-            authoritative: found.authoritative && question.class != class::ANY,
-            truncated,
-        };
+        let flags = Flags { authoritative: found.authoritative && question.class != class::ANY, truncated };
         let rcode = if truncated { Rcode::NOERROR } else { found.rcode };
         self.finish(writer, rcode, flags, Some(found.scope));
         Reply {
@@ -272,13 +279,13 @@ impl Answer<'_> {
         };
         let mut writer = self.writer(out);
         let written = writer.record_of(class::CH, question.name, Type::TXT, 0, &text);
-        let flags = super::wire::Flags { authoritative: true, truncated: written.is_err() };
+        let flags = Flags { authoritative: true, truncated: written.is_err() };
         self.finish(writer, Rcode::NOERROR, flags, None);
         Reply::of(Rcode::NOERROR, How::Chaos)
     }
 
     fn code<'z>(&self, rcode: Rcode, out: &mut Vec<u8>) -> Reply<'z> {
-        self.finish(self.writer(out), rcode, super::wire::Flags::default(), None);
+        self.finish(self.writer(out), rcode, Flags::default(), None);
         Reply::of(rcode, How::Protocol)
     }
 
@@ -294,7 +301,7 @@ impl Answer<'_> {
     }
 
     /// `scope` where the answer depends on the zone, so that a client subnet is answered.
-    fn finish(&self, writer: Writer<'_>, rcode: Rcode, flags: super::wire::Flags, scope: Option<u8>) {
+    fn finish(&self, writer: Writer<'_>, rcode: Rcode, flags: Flags, scope: Option<u8>) {
         let (bytes, length) = self.extras.write(scope);
         let opt = self.message.opt.map(|o| {
             let options = bytes.get(..length).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! The content of options, and the room that they take.
 
-use super::ask::{Query, ask, settings, zone, zones};
+use super::ask::{Answer, Query, ask, settings, zone, zones};
 use crate::dns::answer::{Responder, Settings, Static};
 use crate::dns::cookie::Proof;
 use crate::dns::record::Type;
@@ -85,4 +85,14 @@ fn the_configured_size_is_the_limit_and_is_said() {
     let (reply, answer) = query.reply_of(&responder, &zones, &mut Static).unwrap();
     assert!(reply.truncated);
     assert_eq!(answer.opt.unwrap().0, 600);
+}
+
+#[test]
+fn a_client_that_has_had_enough_is_told_to_come_over_tcp() {
+    let responder = Responder::new(settings());
+    let mut out = Vec::new();
+    assert!(responder.truncated(&a().edns(1232, &CLIENT).bytes, &mut out));
+    let answer = Answer::read(&out).unwrap();
+    assert_eq!((answer.has("tc"), answer.is_empty(), answer.rcode, answer.id), (true, true, 0, 0x1234));
+    assert!(!responder.truncated(&[0; 11], &mut out) && out.is_empty());
 }
