@@ -214,7 +214,7 @@ impl Neighbor {
         match self.incoming.state {
             State::Active => {}
             // The neighbor has forgotten the connection before: it would not open another one.
-            State::OpenSent => {
+            State::OpenSent if self.established().is_none() => {
                 self.step(Side::Incoming, Input::collision(), now, actions);
                 self.incoming.state = State::Active;
             }
@@ -253,35 +253,40 @@ impl Neighbor {
         };
         let Step { send, close, down } = session.step(input, &self.settings, self.plain, jitter, now);
         let state = session.state;
+        let opened = before != state && state == State::OpenConfirm;
+        let loser = if opened { self.loser(side) } else { None };
+        if loser == Some(side) {
+            // Before it is confirmed: the other end might take a KEEPALIVE for the last word.
+            return self.step(side, Input::collision(), now, actions);
+        }
         actions.extend(send.into_iter().map(|message| Action::Send(side, message)));
         if close {
             actions.push(Action::Close(side));
         }
         if let Some(down) = down {
             self.ended(side, before, down, now, actions);
-        } else if before != state {
-            match state {
-                State::OpenConfirm => self.collide(side, now, actions),
-                State::Established => self.rise(side, now, actions),
-                _ => {}
-            }
+        } else if let Some(loser) = loser {
+            self.step(loser, Input::collision(), now, actions);
+        } else if before != state && state == State::Established {
+            self.rise(side, now, actions);
         }
     }
 
-    /// Their `OPEN` came on this side: is there another connection, and which one stays?
-    fn collide(&mut self, side: Side, now: Moment, actions: &mut Vec<Action>) {
-        let Some(peer_id) = self.session(side).negotiated.as_ref().map(|agreed| agreed.peer_id) else {
-            return;
-        };
-        if self.session(side.other()).state == State::OpenConfirm {
-            let loser = survivor(&self.settings, peer_id).other();
-            self.step(loser, Input::collision(), now, actions);
+    /// Their `OPEN` came on this side: is there another connection, and which one has to go (RFC 4271 §6.8)?
+    fn loser(&self, side: Side) -> Option<Side> {
+        let agreed = self.session(side).negotiated.as_ref()?;
+        match self.session(side.other()).state {
+            State::Established => Some(side),
+            State::OpenConfirm => Some(survivor(&self.settings, agreed.peer_id).other()),
+            _ => None,
         }
     }
 
     fn rise(&mut self, side: Side, now: Moment, actions: &mut Vec<Action>) {
-        // A session stays once it is established, whoever opened it.
-        self.step(side.other(), Input::collision(), now, actions);
+        // One that waits for its OPEN may be the one that the other end decides for.
+        if !self.session(side.other()).state.is_connected() {
+            self.step(side.other(), Input::collision(), now, actions);
+        }
         self.retry = None;
         self.up_since = Some(now);
         self.refresh.clear();

@@ -78,7 +78,7 @@ impl Sockets {
                 }
                 Action::Refuse => answered += 1,
                 Action::Send(side, message) => {
-                    assert!(self.open[at(*side)], "{trace}: {message:?} goes nowhere")
+                    assert!(self.open[at(*side)], "{trace}: {message:?} goes nowhere");
                 }
                 Action::Close(side) => {
                     assert!(self.open[at(*side)] || self.connecting, "{trace}: nothing to close");
@@ -135,7 +135,8 @@ fn no_sequence_of_events_sends_without_a_connection_or_forgets_a_deadline() {
             assert_eq!(one.up_since().is_some(), states.contains(&State::Established), "{trace}");
             if states.contains(&State::Established) {
                 established += 1;
-                assert!(states.contains(&State::Idle), "{trace}: {states:?}");
+                let other = states.into_iter().min();
+                assert!(matches!(other, Some(State::Idle | State::OpenSent)), "{trace}: {states:?}");
             } else {
                 assert!(one.outbox().told().is_empty(), "{trace}: told to nobody");
             }

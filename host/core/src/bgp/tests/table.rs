@@ -34,8 +34,11 @@ fn inputs() -> Vec<(&'static str, Input)> {
     ]
 }
 
+/// The event, and what it does in each of [`STATES`].
+type Row = (&'static str, [&'static str; 6]);
+
 /// Columns: idle, active, connect, open-sent, open-confirm, established. `.` leaves the state; then what is sent; `x` closes.
-const TABLE: &[(&str, [&str; 6])] = &[
+const TABLE: &[Row] = &[
     ("start", ["connect", "connect", ". x", ".", ".", "."]),
     ("listen", ["active", ".", ".", ".", ".", "."]),
     ("stop", [".", "idle", "idle x", "idle 6/2 x", "idle 6/2 x", "idle 6/2 x"]),
@@ -158,7 +161,8 @@ fn an_end_that_reads_slowly_is_not_given_up() {
 
 #[test]
 fn an_open_that_cannot_be_is_answered_with_its_fault() {
-    let cases: Vec<(&str, Open, Option<(u8, u8)>)> = vec![
+    type Case = (&'static str, Open, Option<(u8, u8)>);
+    let cases: Vec<Case> = vec![
         ("good", theirs(), None),
         ("version 3", Open { version: 3, ..theirs() }, Some((2, 1))),
         ("identifier 0", Open { id: Ipv4Addr::UNSPECIFIED, ..theirs() }, Some((2, 3))),

@@ -8,6 +8,7 @@ use crate::time::Moment;
 
 /// Something on its way.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "a queue of a test")]
 enum Parcel {
     /// A SYN.
     Connect,
@@ -22,8 +23,8 @@ enum Parcel {
 /// Each end's neighbor is the other end. A connection is named by the end that opened it.
 struct World {
     ends: [Neighbor; 2],
-    /// To each end: which connection, and what. In order.
-    queues: [VecDeque<(usize, Parcel)>; 2],
+    /// To each end, on each connection, in order. Connections do not wait for each other.
+    queues: [[VecDeque<Parcel>; 2]; 2],
     /// Per connection and end: whether it is open there.
     open: [[bool; 2]; 2],
     now: Moment,
@@ -61,21 +62,21 @@ impl World {
         for action in actions {
             self.log[end].push(action.clone());
             match action {
-                Action::Connect => self.queues[other].push_back((end, Parcel::Connect)),
+                Action::Connect => self.queues[other][end].push_back(Parcel::Connect),
                 // `Accepted` is answered where it is asked.
                 Action::Adopt => {
                     self.open[other][end] = true;
-                    self.queues[other].push_back((other, Parcel::Connected));
+                    self.queues[other][other].push_back(Parcel::Connected);
                 }
-                Action::Refuse => self.queues[other].push_back((other, Parcel::Refused)),
+                Action::Refuse => self.queues[other][other].push_back(Parcel::Refused),
                 Action::Send(side, message) => {
                     assert!(self.open[name(side)][end], "{message:?} on a connection that is not there");
-                    self.queues[other].push_back((name(side), Parcel::Message(message)));
+                    self.queues[other][name(side)].push_back(Parcel::Message(message));
                     self.event(end, Event::Wrote { side, drained: true });
                 }
                 Action::Close(side) => {
                     self.open[name(side)][end] = false;
-                    self.queues[other].push_back((name(side), Parcel::Closed));
+                    self.queues[other][name(side)].push_back(Parcel::Closed);
                 }
                 Action::Up(_) | Action::Down(_) => {}
             }
@@ -83,8 +84,8 @@ impl World {
     }
 
     /// Delivers one parcel to this end.
-    fn deliver(&mut self, end: usize) -> bool {
-        let Some((connection, parcel)) = self.queues[end].pop_front() else { return false };
+    fn deliver(&mut self, end: usize, connection: usize) -> bool {
+        let Some(parcel) = self.queues[end][connection].pop_front() else { return false };
         let side = if connection == end { Side::Outgoing } else { Side::Incoming };
         let open = self.open[connection][end];
         match parcel {
@@ -107,8 +108,8 @@ impl World {
     /// Delivers until all is quiet, in an order that `random` chooses.
     fn settle(&mut self, random: &mut Random) {
         for _ in 0..100_000 {
-            let end = random.below(2) as usize;
-            if !self.deliver(end) && !self.deliver(1 - end) {
+            let first = random.below(4) as usize;
+            if !(0..4).map(|n| (first + n) % 4).any(|n| self.deliver(n / 2, n % 2)) {
                 return;
             }
         }
@@ -153,12 +154,16 @@ const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
 fn both_connect_at_once_and_one_session_stays_whatever_the_order() {
-    for seed in 1..500 {
+    let mut at_once = 0;
+    for seed in 1..=500 {
         let mut random = Random(seed);
         let mut world = World::pair();
         world.event(0, Event::Start);
         world.event(1, Event::Start);
-        world.pass(60 * SECOND, &mut random);
+        world.settle(&mut random);
+        at_once += u32::from(world.up());
+        // The ends may come to see it differently, each rightly (RFC 4271 leaves that open); then it takes another try.
+        world.pass(5 * SECOND, &mut random);
         assert!(world.up(), "seed {seed}: {:?}", world.states());
         for end in 0..2 {
             let sides = [Side::Outgoing, Side::Incoming].map(|side| world.ends[end].state_of(side));
@@ -167,6 +172,7 @@ fn both_connect_at_once_and_one_session_stays_whatever_the_order() {
         let other = world.ends[1].state_of(Side::Incoming);
         assert_eq!(world.ends[0].state_of(Side::Outgoing), other, "seed {seed}: not the same connection");
     }
+    assert!(at_once > 450, "only {at_once} of 500 at the first try");
 }
 
 #[test]
