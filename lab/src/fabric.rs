@@ -176,11 +176,6 @@ impl Fabric {
         Ok(self.keeper(node)?.pid())
     }
 
-    /// The names of all nodes.
-    pub(crate) fn names(&self) -> Vec<String> {
-        self.nodes().keys().filter(|name| *name != SWITCH).cloned().collect()
-    }
-
     fn ask(&self, node: &str, request: &Request) -> Result<()> {
         self.keeper(node)?
             .ask(request)

@@ -63,11 +63,6 @@ impl Daemon {
         &self.name
     }
 
-    /// The number of its first process, the same in every node.
-    pub(crate) fn pid(&self) -> u32 {
-        self.pid
-    }
-
     /// Where it prints to.
     pub(crate) fn log(&self) -> PathBuf {
         self.log.clone()
