@@ -42,7 +42,7 @@ pub use notification::{Cease, Notification};
 pub use outbox::Outbox;
 pub use session::{Side, State};
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 /// Both ends of a neighbourship. Addresses, ports, keys and hops belong to the speaker.
@@ -80,6 +80,17 @@ pub struct NextHops {
     pub v6: Option<Ipv6Addr>,
     /// Beside the IPv6 one, where the neighbor is on the same link and wants it.
     pub link_local: Option<Ipv6Addr>,
+}
+
+impl NextHops {
+    /// With the address that a connection has at our end where nothing else is said.
+    fn or_own(self, local: Option<IpAddr>) -> Self {
+        match local {
+            Some(IpAddr::V4(own)) => Self { v4: self.v4.or(Some(own)), ..self },
+            Some(IpAddr::V6(own)) => Self { v6: self.v6.or(Some(own)), ..self },
+            None => self,
+        }
+    }
 }
 
 impl Settings {

@@ -8,6 +8,7 @@
 //!
 //! | module | decides |
 //! |---|---|
+//! | [`bfd`] | whether a router is there, within a second |
 //! | [`bgp`] | what an L4 node says to its routers, and when it withdraws |
 //! | [`config`] | what a fleet file says, and what is wrong with it |
 //! | [`dns`] | what a DNS query is answered, by zone files and policies |
@@ -19,6 +20,7 @@
 //! | [`schedule`] | which server a request goes to, given a plan or a policy |
 //! | [`time`] | what a moment is |
 
+pub mod bfd;
 pub mod bgp;
 pub mod config;
 pub mod dns;

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::Settings;
 use super::advert::Adverts;
 use super::event::{Action, Down, Event, Received};
 use super::message::{Family, Message, Update};
@@ -11,7 +12,6 @@ use super::notification::Notification;
 use super::outbox::Outbox;
 use super::pauses::{GOOD_AFTER, Pauses};
 use super::session::{Input, Session, Side, State, Step};
-use super::{NextHops, Settings};
 use crate::time::Moment;
 
 /// An attempt to connect is given up after this: by then the second repetition of a SYN has had its answer.
@@ -345,12 +345,7 @@ impl Neighbor {
             Side::Outgoing => self.local[0],
             Side::Incoming => self.local[1],
         };
-        let configured = self.settings.next_hop;
-        let hops = match local {
-            Some(IpAddr::V4(own)) => NextHops { v4: configured.v4.or(Some(own)), ..configured },
-            Some(IpAddr::V6(own)) => NextHops { v6: configured.v6.or(Some(own)), ..configured },
-            None => configured,
-        };
+        let hops = self.settings.next_hop.or_own(local);
         let wanted = self.adverts.resolve(&self.settings, families, hops);
         self.outbox.set(wanted)
     }
