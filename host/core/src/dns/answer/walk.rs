@@ -60,6 +60,7 @@ impl<'w, 'o, 'z> Walk<'w, 'o, 'z> {
         // An alias that leads back to an owner before it is a circle, and a DNAME is sent once.
         let mut owners = [0; MAX_CHAIN];
         let mut redirects: [Option<&Node>; MAX_CHAIN] = [None; MAX_CHAIN];
+        let asks_for_alias = matches!(kind, Type::CNAME | Type::ANY);
         for step in 0..MAX_CHAIN {
             let name = current.as_wire();
             let (node, how) = match self.zone.find(InlineName::lower(name).as_wire()) {
@@ -76,7 +77,8 @@ impl<'w, 'o, 'z> Walk<'w, 'o, 'z> {
                     if let (Some(owner), Some(redirect)) = (owners.get_mut(step), redirects.get_mut(step)) {
                         (*owner, *redirect) = (next.1, Some(node));
                     }
-                    if !self.goes_on(&next.0, &owners, step) {
+                    // The alias that was made is what these types ask for.
+                    if asks_for_alias || !self.goes_on(&next.0, &owners, step) {
                         return Ok(());
                     }
                     current = next.0;
@@ -84,7 +86,7 @@ impl<'w, 'o, 'z> Walk<'w, 'o, 'z> {
                 }
             };
             self.outcome.how = how;
-            let alias = node.set(Type::CNAME).filter(|_| !matches!(kind, Type::CNAME | Type::ANY));
+            let alias = node.set(Type::CNAME).filter(|_| !asks_for_alias);
             let Some(alias) = alias else { return self.node(node, name, kind) };
             if let Some(owner) = owners.get_mut(step) {
                 *owner = self.writer.position();

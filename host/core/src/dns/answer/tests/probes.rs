@@ -317,6 +317,11 @@ fn delegations_and_redirections() {
             a("a.there.example.org"),
             "NOERROR aa an=[there.example.org. 3600 DNAME example.net., a.there.example.org. 3600 CNAME a.example.net.]",
         ),
+        (
+            "CNAME below a DNAME to nothing",
+            ask("b.old.example.org", Type::CNAME),
+            "NOERROR aa an=[old.example.org. 3600 DNAME new.example.org., b.old.example.org. 3600 CNAME b.new.example.org.]",
+        ),
         ("at a DNAME", ask("old.example.org", Type::TXT), "NOERROR aa an=[old.example.org. 3600 TXT own]"),
         (
             "the DNAME itself",
