@@ -46,7 +46,11 @@ impl<'a> Scene<'a> {
         let arguments = files.arguments();
         let argv: Vec<&str> =
             std::iter::once(lab.as_str()).chain(arguments.iter().map(String::as_str)).collect();
-        let clients = Running::start(world.fabric().command("users", &argv)?, files)?;
+        let mut command = world.fabric().command("users", &argv)?;
+        let log = folder.join(format!("{name}.clients.log"));
+        command
+            .stderr(std::fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?);
+        let clients = Running::start(command, files)?;
         let wanted = plan.connections as u64 * 9 / 10;
         let steady = clients.await_second(0, STEADY_WITHIN, |second| second.open >= wanted)?;
         clients.await_second(steady.at + 1, STEADY_WITHIN, |second| {

@@ -61,10 +61,6 @@ pub(crate) fn rows(records: &[Record]) -> Vec<Row> {
             let phases: Vec<&Phase> = of_step.iter().filter_map(|done| done.phases.get(number)).collect();
             rows.push(row(step, &phases));
         }
-        for failed in of_step.iter().filter_map(|done| done.failed.as_ref()) {
-            let first = failed.lines().next().unwrap_or_default();
-            rows.push(Row { cells: vec![step.to_owned(), format!("FAILED: {first}")] });
-        }
     }
     rows
 }
@@ -98,10 +94,17 @@ fn spread(values: impl Iterator<Item = Option<f64>>, decimals: usize) -> String 
     if never > 0 { format!("{text}, never in {never}") } else { text }
 }
 
+/// A line for each step that could not be done.
+fn failures(records: &[Record]) -> String {
+    let steps = records.iter().flat_map(|record| &record.steps);
+    let failed = steps.filter_map(|done| Some((done.step.as_str(), done.failed.as_deref()?)));
+    failed.map(|(step, why)| format!("{step} could not be done: {why}\n")).collect()
+}
+
 /// For a terminal.
 pub(crate) fn text(records: &[Record]) -> String {
     let rows: Vec<Vec<String>> = rows(records).into_iter().map(|row| row.cells).collect();
-    say::table(&HEADER, &rows)
+    format!("{}{}", say::table(&HEADER, &rows), failures(records))
 }
 
 /// For the book.
@@ -109,8 +112,7 @@ pub(crate) fn markdown(records: &[Record]) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
     let mut text = line(&HEADER.map(str::to_owned));
     text.push_str(&format!("|{}\n", "---|".repeat(HEADER.len())));
-    for mut row in rows(records) {
-        row.cells.resize(HEADER.len(), String::new());
+    for row in rows(records) {
         text.push_str(&line(&row.cells));
     }
     text
@@ -155,11 +157,12 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_is_a_line_of_its_own() {
+    fn what_failed_has_no_row_but_a_line() {
         let mut failed = record(0, None);
         failed.steps[0].phases.clear();
-        failed.steps[0].failed = Some("LB7-1, killed: no such program\nmore".into());
-        assert_eq!(rows(&[failed])[0].cells, ["l7-kill", "FAILED: LB7-1, killed: no such program"]);
+        failed.steps[0].failed = Some("LB7-1, killed: no such program".into());
+        assert_eq!(rows(std::slice::from_ref(&failed)), []);
+        assert_eq!(failures(&[failed]), "l7-kill could not be done: LB7-1, killed: no such program\n");
     }
 
     #[test]

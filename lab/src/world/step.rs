@@ -15,6 +15,8 @@ use crate::topology::{Kind, address};
 
 /// How long programs of a node may take to end: Weir drains for up to half a minute.
 const STOPPED_WITHIN: Duration = Duration::from_secs(60);
+/// ExaBGP ends at once or never.
+const EXABGP_WITHIN: Duration = Duration::from_secs(5);
 /// How long a change may take until every L4 node or router has it.
 const KNOWN_WITHIN: Duration = Duration::from_secs(60);
 /// How long a disturbed world may take to be whole again.
@@ -24,10 +26,12 @@ const WHOLE_WITHIN: Duration = Duration::from_secs(120);
 const HASHES: [(&str, &str); 4] = [("1", "0x0037"), ("3", "0x0013"), ("3", "0x0011"), ("3", "0x0017")];
 
 impl World {
-    /// Ends the programs of a node with SIGTERM, last started first.
+    /// Ends the programs of a node with SIGTERM, last started first. What does not end is killed after a while, as an init system
+    /// does: ExaBGP with two processes of its own is such a program.
     pub(crate) fn stop(&mut self, node: &str) -> Result<()> {
         for daemon in self.running(node)?.iter().rev() {
-            daemon.stop(STOPPED_WITHIN)?;
+            let patience = if daemon.name() == "exabgp" { EXABGP_WITHIN } else { STOPPED_WITHIN };
+            daemon.stop_or_kill(patience)?;
         }
         self.running.remove(node);
         Ok(())
@@ -136,8 +140,8 @@ impl World {
         })
     }
 
-    /// Ends the announcements of one L4 node, the one that has all IPv6; it goes on forwarding. Returns its name when no
-    /// router sends anything there any more: its connections have moved to the others.
+    /// Has one L4 node withdraw its announcements by the file of operators: the node that has all IPv6. It goes on forwarding.
+    /// Returns its name when no router sends anything there any more: its connections have moved to the others.
     pub(crate) fn move_ecmp(&mut self) -> Result<String> {
         let routers = self.names(Kind::Router);
         let router = routers.first().context("there is no router")?;
@@ -150,12 +154,8 @@ impl World {
         let nodes = self.names(Kind::L4);
         let node = nodes.iter().find(|node| own(node).map(|(_, v6)| v6) == used).or(nodes.first());
         let node = node.context("there is no L4 node")?.clone();
-        let speaker = self.running.get_mut(&node).and_then(|all| {
-            let place = all.iter().position(|daemon| daemon.name() == "exabgp")?;
-            Some(all.remove(place))
-        });
-        speaker.with_context(|| format!("{node} announces nothing"))?.stop(STOPPED_WITHIN)?;
         let (v4, v6) = own(&node).context("an L4 node without addresses")?;
+        self.maintenance(&node, true)?;
         self.await_that("no router sends to the withdrawn L4 node", KNOWN_WITHIN, || {
             for router in &routers {
                 let sends =
