@@ -33,12 +33,13 @@ impl Open {
             capabilities.extend(settings.families.iter().copied().map(Capability::Multiprotocol));
             capabilities.extend([Capability::RouteRefresh, Capability::FourOctetAs(settings.local_as)]);
             if let Some(seconds) = settings.graceful_restart {
-                // The kernel forwards on while the speaker restarts, hence the F bit.
+                // The kernel forwards on while the speaker restarts, hence the F bit. No N bit: what ends with a NOTIFICATION of
+                // ours ends on purpose, and routes kept after it would lead nowhere.
                 let families = settings.families.iter().map(|family| (*family, true)).collect();
                 let seconds = seconds.min(4095);
                 capabilities.push(Capability::GracefulRestart {
                     restarted: false,
-                    notification: true,
+                    notification: false,
                     seconds,
                     families,
                 });
