@@ -86,6 +86,10 @@ impl<'w, 'o, 'z> Walk<'w, 'o, 'z> {
                 }
             };
             self.outcome.how = how;
+            if kind == Type::DNAME && redirects.iter().flatten().any(|n| std::ptr::eq(*n, node)) {
+                // The way led through what is asked for: it stands in the answer.
+                return Ok(());
+            }
             let alias = node.set(Type::CNAME).filter(|_| !asks_for_alias);
             let Some(alias) = alias else { return self.node(node, name, kind) };
             if let Some(owner) = owners.get_mut(step) {
@@ -161,6 +165,11 @@ impl<'w, 'o, 'z> Walk<'w, 'o, 'z> {
         for data in set.iter().skip(first).chain(set.iter().take(first)) {
             self.writer.record(owner, kind, set.ttl, data)?;
         }
+        if kind == Type::NS {
+            // Who asks for servers wants to reach them (RFC 1034 §4.3.2, step 6); what does not fit can be asked for.
+            self.writer.section(Section::Additional);
+            set.iter().try_for_each(|server| self.addresses(server)).unwrap_or_default();
+        }
         Ok(())
     }
 
@@ -225,11 +234,8 @@ impl<'w, 'o, 'z> Walk<'w, 'o, 'z> {
         for server in servers.iter().filter(|s| is_below(s)) {
             self.addresses(server)?;
         }
-        for server in servers.iter().filter(|s| !is_below(s)) {
-            if self.addresses(server).is_err() {
-                break;
-            }
-        }
+        let mut others = servers.iter().filter(|s| !is_below(s));
+        others.try_for_each(|server| self.addresses(server)).unwrap_or_default();
         Ok(())
     }
 

@@ -179,7 +179,7 @@ fn data() {
         (
             "name servers of the zone",
             ask("example.org", Type::NS),
-            "NOERROR aa an=[example.org. 3600 NS ns1.example.org., example.org. 3600 NS ns2.example.net.]",
+            "NOERROR aa an=[example.org. 3600 NS ns1.example.org., example.org. 3600 NS ns2.example.net.] ad=[ns1.example.org. 3600 A 192.0.2.1, ns1.example.org. 3600 AAAA 2001:db8::1]",
         ),
         (
             "a mail server",

@@ -119,3 +119,13 @@ fn a_name_of_a_hundred_labels_is_answered_in_a_zone_of_many_names() {
     let deep = "a.".repeat(100) + "h7.example.org";
     assert_eq!(ask(&deep, Type::A).answer_of(&zones, &mut Static).unwrap().rcode, 3);
 }
+
+#[test]
+fn a_dname_that_leads_to_itself_is_sent_once() {
+    let zones = Zones::new([zone("example.org", &format!("{HEAD}b DNAME @\n"))]).unwrap();
+    let answer = ask("b.b.example.org", Type::DNAME).answer_of(&zones, &mut Static).unwrap();
+    assert_eq!(
+        answer.sections.concat(),
+        ["b.example.org. 60 DNAME example.org.", "b.b.example.org. 60 CNAME b.example.org."]
+    );
+}
