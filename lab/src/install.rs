@@ -148,7 +148,22 @@ pub(crate) fn for_lab(kernel: Kernel) -> Result<PathBuf> {
     let tree = paths::lab("debian");
     std::fs::create_dir_all(&tree)?;
     merge(&tree)?;
+    compile(&tree)?;
     Ok(tree)
+}
+
+/// Compiles ExaBGP, as Debian does when it installs it. Otherwise each of its processes does so at its start, for
+/// seconds.
+fn compile(tree: &Path) -> Result<()> {
+    let packages = tree.join("usr/lib/python3/dist-packages");
+    let python = Path::new("/usr/bin/python3");
+    if !packages.join("exabgp").is_dir() || packages.join("exabgp/__pycache__").exists() || !python.exists() {
+        return Ok(());
+    }
+    let mut command = Command::new(python);
+    command.args(["-m", "compileall", "-q", "-s"]).arg(tree).arg(&packages);
+    // A file that does not compile is for somebody else's Python; what matters is noticed when it runs.
+    command::watched(&mut command, &paths::log("compileall")).map(|_| ())
 }
 
 /// Moves what packages have in /bin, /sbin, /lib and /lib64 to /usr, where those of a Debian machine point. As

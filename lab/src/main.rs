@@ -21,6 +21,7 @@
     reason = "JSON values are indexed, which answers null for what is not there"
 )]
 
+mod agent;
 mod ask;
 mod bench;
 mod build;
@@ -161,6 +162,14 @@ enum Command {
         /// Where its logs go
         logs: std::path::PathBuf,
     },
+    /// Answer agent checks with a file
+    #[command(hide = true)]
+    Agent {
+        /// Address to listen on
+        address: SocketAddr,
+        /// What the answer is
+        file: std::path::PathBuf,
+    },
     /// Ask services from given addresses until they answer
     #[command(hide = true)]
     Ask(ask::Questions),
@@ -211,6 +220,7 @@ fn run(command: Command) -> Result<()> {
         Command::Boot { spec, rest: _ } => kernel::init::boot(&spec),
         Command::Inside { spec } => inside::run(&spec),
         Command::Keep { node, logs } => fabric::keeper::keep(&node, &logs),
+        Command::Agent { address, file } => agent::run(address, &file),
         Command::Ask(questions) => ask::run(&questions),
         Command::Clients(wish) => clients::run(&wish),
         Command::Serve { name, address } => {

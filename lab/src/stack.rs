@@ -148,7 +148,7 @@ impl Outfit {
                 outfit.file(AGENT_FILE, "UP\n".into());
                 match choice.l7 {
                     Stack::Classic => {
-                        agent::outfit(&mut outfit, agent::Listens::Loopback);
+                        agent::on_l7(&mut outfit);
                         haproxy::outfit(&mut outfit, size, node.number);
                     }
                     Stack::Weir => weir::outfit(&mut outfit, topology, &node.name, weir),
@@ -158,7 +158,7 @@ impl Outfit {
                 outfit.file(AGENT_FILE, "UP\n".into());
                 application::outfit(&mut outfit, &node.name, lab);
                 match choice.l7 {
-                    Stack::Classic => agent::outfit(&mut outfit, agent::Listens::Everywhere),
+                    Stack::Classic => agent::on_server(&mut outfit, size, lab),
                     Stack::Weir => weir::outfit(&mut outfit, topology, &node.name, weir),
                 }
             }
@@ -168,6 +168,13 @@ impl Outfit {
 
     fn file(&mut self, path: &'static str, text: String) {
         self.files.push(File { path, text });
+    }
+
+    /// A program that speaks BGP. It goes before others: its neighbours end a session after three silent seconds, and
+    /// all nodes of the lab may share one CPU, which those of the original do not.
+    fn speaker(&mut self, name: &'static str, turn: Turn, argv: &[&str]) {
+        let nice = ["/usr/bin/nice", "-n", "-15"];
+        self.program(name, turn, &[nice.as_slice(), argv].concat());
     }
 
     fn program(&mut self, name: &'static str, turn: Turn, argv: &[&str]) {

@@ -14,7 +14,7 @@ const FILE: &str = "/etc/bird/bird.conf";
 
 pub(super) fn outfit(outfit: &mut Outfit, size: Size, number: u32) {
     outfit.file(FILE, configuration(size, number));
-    outfit.program("bird", Turn::First, &["/usr/sbin/bird", "-f", "-c", FILE, "-s", "/run/bird.ctl"]);
+    outfit.speaker("bird", Turn::First, &["/usr/sbin/bird", "-f", "-c", FILE, "-s", "/run/bird.ctl"]);
 }
 
 fn configuration(size: Size, number: u32) -> String {

@@ -15,7 +15,7 @@ const PYTHON: &str = "/usr/bin/python3";
 
 pub(super) fn outfit(outfit: &mut Outfit, size: Size, number: u32) {
     outfit.file(FILE, configuration(size, number));
-    outfit.program(
+    outfit.speaker(
         "exabgp",
         Turn::After(&READY),
         &[

@@ -7,7 +7,7 @@ const FILE: &str = "/etc/gobgp/gobgp.yaml";
 
 pub(super) fn outfit(outfit: &mut Outfit, number: u32) {
     outfit.file(FILE, configuration(number));
-    outfit.program(
+    outfit.speaker(
         "gobgpd",
         Turn::First,
         &[
