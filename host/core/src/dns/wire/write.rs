@@ -268,3 +268,50 @@ fn same(message: &[u8], at: usize, wire: &[u8]) -> bool {
         (at, rest) = (next, behind);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::name::Name;
+
+    #[test]
+    fn a_record_that_does_not_fit_leaves_no_trace() {
+        let name = |text: &str| Name::parse(text).unwrap();
+        let asked = name("a.example.org");
+        let question = Question { name: asked.as_wire(), kind: Type::NS, class: class::IN };
+        let mut out = Vec::new();
+        let mut writer = Writer::new(&mut out, 70, Some(&question));
+        let long = name("a-long-name-of-a-server.example.net");
+        assert_eq!(writer.record(asked.as_wire(), Type::NS, 1, long.as_wire()), Err(Full));
+        // Its name must not be pointed to: it is not there.
+        let short = name("example.net");
+        assert_eq!(writer.record(asked.as_wire(), Type::NS, 1, short.as_wire()), Ok(()));
+        assert_eq!(writer.answers(), 1);
+        writer.finish(
+            &Header { id: 7, opcode: 0, recursion_desired: false },
+            Rcode::NOERROR,
+            Flags::default(),
+            None,
+        );
+        assert!(out.len() <= 70);
+        assert!(out.ends_with(b"\x07example\x03net\0"), "{out:02x?}");
+    }
+
+    #[test]
+    fn names_are_compressed_where_every_receiver_can_read_it_and_nowhere_else() {
+        let name = Name::parse("example.org").unwrap();
+        let question = Question { name: name.as_wire(), kind: Type::MX, class: class::IN };
+        let written = |kind, data: &[u8]| {
+            let mut out = Vec::new();
+            let mut writer = Writer::new(&mut out, 512, Some(&question));
+            writer.record(name.as_wire(), kind, 1, data).unwrap();
+            let start = writer.question_end + 12;
+            out[start..].to_vec()
+        };
+        let data = |before: &[u8]| [before, name.as_wire()].concat();
+        assert_eq!(written(Type::MX, &data(&[0, 1])), [0, 1, 0xc0, 12]);
+        assert_eq!(written(Type::NS, &data(&[])), [0xc0, 12]);
+        assert_eq!(written(Type::SRV, &data(&[0, 1, 0, 2, 0, 3])), data(&[0, 1, 0, 2, 0, 3]));
+        assert_eq!(written(Type::DNAME, &data(&[])), name.as_wire());
+    }
+}

@@ -82,11 +82,11 @@ fn a_dname_that_leads_below_itself_ends() {
 #[test]
 fn names_below_a_cut_or_a_dname_are_hidden_wildcards_too() {
     let text = format!(
-        "{HEAD}sub NS ns.example.net.\n*.sub A 192.0.2.1\na.b.sub NS ns.example.net.\nold DNAME x.net.\n*.old A 192.0.2.1\n"
+        "{HEAD}sub NS ns.example.net.\n*.sub A 192.0.2.1\na.b.sub NS ns.example.net.\nx.a.b.sub A 192.0.2.1\nold DNAME x.net.\n*.old A 192.0.2.1\n"
     );
     let zones = Zones::new([zone("example.org", &text)]).unwrap();
     let answer = |name: &str| ask(name, Type::A).answer_of(&zones, &mut Static).unwrap();
-    for name in ["x.sub.example.org", "*.sub.example.org", "c.a.b.sub.example.org"] {
+    for name in ["x.sub.example.org", "*.sub.example.org", "c.a.b.sub.example.org", "x.a.b.sub.example.org"] {
         assert_eq!(answer(name).sections.concat(), ["sub.example.org. 60 NS ns.example.net."], "{name}");
     }
     assert_eq!(answer("*.old.example.org").sections[0][1], "*.old.example.org. 60 CNAME *.x.net.");
