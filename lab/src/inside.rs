@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::control::MARK;
 use crate::tiers::Shape;
-use crate::{disrupt, kernel, up};
+use crate::{disrupt, kernel, trials, up};
 
 /// A job with where it runs, handed over as a file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -37,6 +37,8 @@ pub(crate) enum Job {
     Check,
     /// The topology of `cargo lab up`: see [`up`].
     Up(Shape),
+    /// A small topology, asked everything that a stack promises: see [`trials`].
+    Trial(Shape),
     /// Steps of the matrix of `cargo lab disrupt`: see [`disrupt`].
     Disrupt(disrupt::Task),
 }
@@ -48,6 +50,7 @@ pub(crate) fn run(file: &Path) -> Result<()> {
     match spec.job {
         Job::Check => kernel::check::inside(&spec.out, &orders),
         Job::Up(shape) => up::inside(&spec.out, shape, &orders),
+        Job::Trial(shape) => trials::tiers_inside(&spec.out, shape, &orders),
         Job::Disrupt(task) => disrupt::inside(&spec.out, task, &orders),
     }
 }

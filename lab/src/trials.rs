@@ -11,6 +11,7 @@ mod failover;
 mod misbehaviour;
 mod reload;
 mod servers;
+mod tiers;
 mod weights;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +22,8 @@ use serde_json::Value;
 use crate::load::Report;
 use crate::server::DemoServer;
 use crate::{build, paths};
+
+pub(crate) use tiers::inside as tiers_inside;
 
 /// One promise and how it is tried.
 pub(crate) struct Trial {
@@ -69,6 +72,16 @@ pub(crate) const ALL: &[Trial] = &[
         tried: misbehaviour::run,
     },
     Trial { name: "reload", promise: "plugin files replaced under load cost no request", tried: reload::run },
+    Trial {
+        name: "tiers-classic",
+        promise: "the small topology with the classic stack answers over both families, as the original does",
+        tried: tiers::classic,
+    },
+    Trial {
+        name: "tiers-weir",
+        promise: "Weir's L7 nodes take the place of HAProxy between keepalived and nginx",
+        tried: tiers::weir,
+    },
     Trial { name: "drain", promise: "SIGTERM lets every request end that has begun", tried: drain::run },
 ];
 

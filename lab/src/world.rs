@@ -105,11 +105,6 @@ impl World {
         self.l7
     }
 
-    /// Whose programs run on each tier.
-    pub(crate) fn choice(&self) -> Choice {
-        self.choice
-    }
-
     /// Ends it all at once. Nobody connects any more, so nobody has to be let go.
     pub(crate) fn end(&mut self) {
         for daemon in self.running.values().flatten() {
@@ -185,9 +180,10 @@ impl World {
         let argv: Vec<&str> = program.argv.iter().map(String::as_str).collect();
         match program.turn {
             Turn::After(files) if in_turn => {
-                let tests: Vec<String> = files.iter().map(|file| format!("test -f {file}")).collect();
-                let script = format!("until {}; do sleep 0.2; done; exec \"$@\"", tests.join(" && "));
-                let mut waiting = vec!["/bin/sh", "-c", &script, program.name];
+                let lab = self.lab.display().to_string();
+                let mut waiting = vec![lab.as_str(), "turn"];
+                waiting.extend(files.iter().flat_map(|file| ["--after", file]));
+                waiting.push("--");
                 waiting.extend(argv);
                 self.fabric.start(node, program.name, &waiting)
             }
@@ -252,7 +248,7 @@ impl World {
     }
 
     /// Waits for something that shows itself only to somebody who looks; `look` says what is still to come.
-    fn await_that(
+    pub(crate) fn await_that(
         &self,
         what: &str,
         within: Duration,

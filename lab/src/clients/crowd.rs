@@ -255,7 +255,8 @@ impl Crowd {
         let Some(source) = dice.pick(sources) else { return };
         let seed = dice.number();
         place.steady = dice.chance(self.plan.steady_share);
-        let upload = dice.chance(self.plan.uploads_share);
+        let upload =
+            dice.chance(self.plan.uploads_share) && (destination.is_ipv4() || self.plan.ipv6_uploads);
         let talk = if place.probe.is_some() {
             Conversation::download(*destination, seed, PROBE_BYTES)
         } else if upload {

@@ -22,6 +22,9 @@ pub(crate) struct Plan {
     pub(crate) connections: usize,
     /// Share that uploads, 0 to 1; the rest downloads.
     pub(crate) uploads_share: f64,
+    /// Whether clients upload over IPv6 as well. In the original large packets of an upload do not pass its IPv6 tunnels and nobody
+    /// is told, so every such upload hangs; that would drown whatever else is to be seen.
+    pub(crate) ipv6_uploads: bool,
     /// Share of downloads that go on to their last byte and so live for minutes, 0 to 1.
     pub(crate) steady_share: f64,
     /// Same seed, same choices.
@@ -54,6 +57,7 @@ impl Default for Plan {
             destinations: Vec::new(),
             connections: 200,
             uploads_share: 0.25,
+            ipv6_uploads: true,
             steady_share: 0.25,
             seed: 1,
             body_bytes: 10 << 20,

@@ -134,7 +134,7 @@ fn mark(what: &str, number: usize) -> String {
 }
 
 /// Clients from all user addresses to all services, over both families.
-pub(super) fn plan(world: &World, connections: usize, seed: u64) -> Plan {
+pub(super) fn plan(world: &World, connections: usize, seed: u64, ipv6_uploads: bool) -> Plan {
     let users = (1..=world.topology().size.users).map(address::user);
     let sources = users.flat_map(|v4| [v4.into(), address::beside(v4).into()]).collect();
     let services = world.topology().services();
@@ -143,6 +143,7 @@ pub(super) fn plan(world: &World, connections: usize, seed: u64) -> Plan {
         destinations: services.into_iter().map(|to| (to, crate::topology::SERVICE_PORT).into()).collect(),
         connections,
         seed,
+        ipv6_uploads,
         ..Plan::default()
     }
 }

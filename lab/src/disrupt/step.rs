@@ -17,11 +17,18 @@ pub(crate) struct Step {
     pub(crate) name: &'static str,
     /// What it stands for.
     pub(crate) about: &'static str,
+    /// Whether clients upload over IPv6: see [`crate::clients::Plan::ipv6_uploads`].
+    pub(super) ipv6_uploads: bool,
     pub(super) phases: fn(&mut Scene<'_>) -> Result<()>,
 }
 
 /// Every step, in the order in which they are done.
 pub(crate) const ALL: &[Step] = &[
+    step("nothing", "nothing is done: what breaks here breaks by itself", nothing),
+    Step {
+        ipv6_uploads: true,
+        ..step("ipv6-uploads", "nothing is done, but clients upload over IPv6 as well", nothing)
+    },
     step("router-stop", "the BGP daemon of a router is stopped and started", |s| stop(s, Kind::Router)),
     step("router-kill", "the BGP daemon of a router is killed and started", |s| kill(s, Kind::Router)),
     step("router-cut", "no packet reaches a router, then they do again", |s| cut(s, Kind::Router)),
@@ -52,7 +59,7 @@ pub(crate) const ALL: &[Step] = &[
 ];
 
 const fn step(name: &'static str, about: &'static str, phases: fn(&mut Scene<'_>) -> Result<()>) -> Step {
-    Step { name, about, phases }
+    Step { name, about, ipv6_uploads: false, phases }
 }
 
 /// The node of a kind that is disturbed, and the L7 node among the disturbed ones, which takes no connections then.
@@ -60,6 +67,10 @@ fn victim(scene: &Scene<'_>, kind: Kind) -> Result<(String, Vec<String>)> {
     let node = scene.world().topology().of(kind).next().context("no node of that kind")?.name.clone();
     let idle = if kind == Kind::L7 { vec![node.clone()] } else { Vec::new() };
     Ok((node, idle))
+}
+
+fn nothing(scene: &mut Scene<'_>) -> Result<()> {
+    scene.phase("nothing", "-", &[], |_| Ok(()))
 }
 
 fn stop(scene: &mut Scene<'_>, kind: Kind) -> Result<()> {

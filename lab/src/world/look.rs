@@ -64,7 +64,15 @@ impl World {
     /// Packets that an interface of a node has received.
     pub(crate) fn received(&self, node: &str, interface: &str) -> Result<u64> {
         let text = self.proc(node, "net/dev")?;
-        received(&text, interface).with_context(|| format!("node {node} has no interface {interface}"))
+        counter(&text, interface, RECEIVED_PACKETS)
+            .with_context(|| format!("node {node} has no interface {interface}"))
+    }
+
+    /// Bytes that an interface of a node has sent.
+    pub(crate) fn sent_bytes(&self, node: &str, interface: &str) -> Result<u64> {
+        let text = self.proc(node, "net/dev")?;
+        counter(&text, interface, SENT_BYTES)
+            .with_context(|| format!("node {node} has no interface {interface}"))
     }
 
     /// A file of the network namespace of a node.
@@ -165,9 +173,13 @@ fn gateways(text: &str) -> Result<BTreeSet<IpAddr>> {
     Ok(all.collect())
 }
 
-fn received(text: &str, interface: &str) -> Option<u64> {
+/// Columns of /proc/net/dev behind the name.
+const RECEIVED_PACKETS: usize = 1;
+const SENT_BYTES: usize = 8;
+
+fn counter(text: &str, interface: &str, column: usize) -> Option<u64> {
     let counters = text.lines().find_map(|line| line.trim().strip_prefix(interface)?.strip_prefix(':'))?;
-    counters.split_ascii_whitespace().nth(1)?.parse().ok()
+    counters.split_ascii_whitespace().nth(column)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -239,7 +251,7 @@ TCP  [2001:db8::c633:6401]:80 mh (mh-port)
     fn counters_are_found_by_the_name_of_the_interface() {
         let text =
             "Inter-|   Receive\n face |bytes    packets\n    lo: 1 2 0\n veth0: 9 77 0 0\nveth01: 9 78 0\n";
-        assert_eq!(received(text, "veth0"), Some(77));
-        assert_eq!(received(text, "veth1"), None);
+        assert_eq!(counter(text, "veth0", RECEIVED_PACKETS), Some(77));
+        assert_eq!(counter(text, "veth1", RECEIVED_PACKETS), None);
     }
 }
