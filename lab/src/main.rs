@@ -51,6 +51,7 @@ mod test;
 mod tiers;
 mod topology;
 mod trials;
+mod turn;
 mod up;
 mod way;
 mod world;
@@ -170,6 +171,9 @@ enum Command {
         /// What the answer is
         file: std::path::PathBuf,
     },
+    /// Become a program once some files are there
+    #[command(hide = true)]
+    Turn(turn::Turn),
     /// Ask services from given addresses until they answer
     #[command(hide = true)]
     Ask(ask::Questions),
@@ -221,6 +225,7 @@ fn run(command: Command) -> Result<()> {
         Command::Inside { spec } => inside::run(&spec),
         Command::Keep { node, logs } => fabric::keeper::keep(&node, &logs),
         Command::Agent { address, file } => agent::run(address, &file),
+        Command::Turn(turn) => turn::run(&turn),
         Command::Ask(questions) => ask::run(&questions),
         Command::Clients(wish) => clients::run(&wish),
         Command::Serve { name, address } => {

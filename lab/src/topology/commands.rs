@@ -2,7 +2,6 @@
 //!
 //! Addresses are added with `nodad`. Nobody else has them, and looking for somebody who does takes a second.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::address::{self, beside};
@@ -102,8 +101,8 @@ impl Lines {
         let over = |gateways: Vec<IpAddr>| {
             let mut text = String::new();
             match gateways.as_slice() {
-                [only] => drop(write!(text, " via {only}")),
-                many => many.iter().for_each(|each| drop(write!(text, " nexthop via {each}"))),
+                [only] => text.push_str(&format!(" via {only}")),
+                many => many.iter().for_each(|each| text.push_str(&format!(" nexthop via {each}"))),
             }
             text
         };

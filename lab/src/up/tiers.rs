@@ -13,7 +13,7 @@ use crate::kernel::{self, Run, Said};
 use crate::tiers::Shape;
 use crate::way::{self, Way};
 use crate::world::World;
-use crate::{build, install, node, paths, say};
+use crate::{build, install, node, paths, say, stack};
 
 /// The name of the run, for `cargo lab shell` and `cargo lab capture`.
 const RUN: &str = "up";
@@ -22,7 +22,7 @@ const RESULT: &str = "result ";
 /// The order to end.
 const STOP: &str = "stop";
 /// How long a whole world may take, from the moment that services answer.
-const WHOLE_WITHIN: Duration = Duration::from_secs(60);
+const WHOLE_WITHIN: Duration = Duration::from_secs(120);
 /// A lab that nobody ends, ends after this.
 const AT_MOST: Duration = Duration::from_secs(24 * 3600);
 /// Between two looks at whether somebody wants the lab to end.
@@ -63,6 +63,7 @@ pub(super) fn run(wish: &Wish, shape: Shape) -> Result<()> {
             "whole_seconds": up.whole_seconds,
             "size": shape.size,
             "stacks": shape.choice,
+            "faults_kept": stack::FAULTS.map(|(what, effect)| serde_json::json!({"what": what, "effect": effect})),
             "logs": run.out,
             "ways": up.ways,
         });
