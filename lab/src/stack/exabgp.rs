@@ -15,10 +15,14 @@ const PYTHON: &str = "/usr/bin/python3";
 
 pub(super) fn outfit(outfit: &mut Outfit, size: Size, number: u32) {
     outfit.file(FILE, configuration(size, number));
-    outfit.speaker(
+    outfit.program(
         "exabgp",
         Turn::After(&READY),
         &[
+            // Before others as speakers are, but behind those that have sessions while its interpreters start.
+            "/usr/bin/nice",
+            "-n",
+            "-5",
             "/usr/bin/env",
             "exabgp.log.destination=stderr",
             "exabgp.api.cli=false",
