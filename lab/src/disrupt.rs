@@ -18,6 +18,7 @@ mod step;
 mod table;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -43,6 +44,9 @@ pub(crate) struct Wish {
     /// Do it so many times, each time in a new world
     #[arg(long, value_name = "N", default_value_t = 1)]
     runs: u32,
+    /// Do so many runs at the same time; each takes one core and some hundred MiB
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    jobs: u32,
     /// Keep up so many connections
     #[arg(long, value_name = "N", default_value_t = 100)]
     connections: usize,
@@ -93,10 +97,7 @@ pub(crate) fn run(wish: &Wish) -> Result<()> {
         install::for_building()?;
         build::weir(&paths::log("build"))?;
     }
-    let mut records = Vec::new();
-    for run in 1..=wish.runs {
-        records.push(completed(wish, shape, &steps, run)?);
-    }
+    let records = all(wish, shape, &steps)?;
     print!("\n{}", table::text(&records));
     if let Some(file) = &wish.json {
         write(file, &format!("{:#}\n", json!({ "runs": records })))?;
@@ -109,6 +110,27 @@ pub(crate) fn run(wish: &Wish) -> Result<()> {
         bail!("{failed} steps could not be done; the same command tries them again");
     }
     Ok(())
+}
+
+/// The records of all runs, in their order.
+fn all(wish: &Wish, shape: Shape, steps: &[&Step]) -> Result<Vec<Record>> {
+    let next = AtomicU32::new(1);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let run = next.fetch_add(1, Ordering::Relaxed);
+            if run > wish.runs {
+                return done;
+            }
+            done.push((run, completed(wish, shape, steps, run)));
+        }
+    };
+    let mut done: Vec<_> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..wish.jobs.max(1)).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().filter_map(|worker| worker.join().ok()).flatten().collect()
+    });
+    done.sort_by_key(|(run, _)| *run);
+    done.into_iter().map(|(_, record)| record).collect()
 }
 
 /// The record of a run, with every step in it: from earlier, or done now.
@@ -136,7 +158,10 @@ fn completed(wish: &Wish, shape: Shape, steps: &[&Step], run: u32) -> Result<Rec
         let place = kernel::Wish { kernel: Some(kernel), limit: AT_MOST, ..kernel::Wish::named(&name) };
         let running = kernel::start(&place, crate::inside::Job::Disrupt(task))?;
         let results = running.out.join(RECORD);
-        let ended = running.follow(|line| say::line(line));
+        let ended = running.follow(|line| match wish.jobs {
+            1 => say::line(line),
+            _ => say::line(format!("{run}: {line}")),
+        });
         // What was done before it ended counts, however it ended.
         if let Some(new) = read(&results) {
             record = Some(merged(record, new));

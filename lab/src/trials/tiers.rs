@@ -26,8 +26,8 @@ const KNOWN_WITHIN: Duration = Duration::from_secs(60);
 /// How long a run may take on a machine that does other things as well.
 const AT_MOST: Duration = Duration::from_secs(8 * 60);
 /// Connections whose every byte is checked, and how many of them must have ended.
-const CONNECTIONS: usize = 40;
-const ENDS: u64 = 150;
+const CONNECTIONS: usize = 24;
+const ENDS: u64 = 120;
 
 pub(super) fn classic(_: &Path) -> Result<()> {
     outside("tiers-classic", Choice::CLASSIC)
@@ -111,8 +111,9 @@ fn answers_return_directly(world: &World, out: &Path) -> Result<()> {
         connections: CONNECTIONS,
         uploads_share: 0.0,
         steady_share: 0.0,
-        interval_ms: 100,
         ends_after: Some(ENDS),
+        // Everything shares one CPU with the machine's other work: being slow is no fault here.
+        connect_ms: 11_000,
         ..Plan::default()
     };
     let before = sent()?;
