@@ -13,6 +13,8 @@ use crate::world::World;
 
 /// How long connections may take to be there before a step.
 const STEADY_WITHIN: Duration = Duration::from_secs(60);
+/// For so many seconds it is waited for that none fails; a world in which some always fail is looked at as it is.
+const CALM_AT_MOST: u64 = 30;
 /// After a phase the clients are watched for longer than a connection may stall until it counts as such.
 const AFTER_STALL: Duration = Duration::from_secs(2);
 /// And until no new connection has failed for so many seconds.
