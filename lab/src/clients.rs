@@ -12,7 +12,7 @@
 //! | [`plan`] | what to do |
 //! | [`crowd`] | all connections on one thread; [`connection`] one of them, [`conversation`] what is said on it |
 //! | [`outcome`], [`tally`], [`timeline`] | how it ended, and the record |
-//! | [`line`], [`orders`], [`follow`] | a run seen and driven by another program |
+//! | [`mod@line`], [`orders`], [`follow`] | a run seen and driven by another program |
 //! | [`picture`], [`svg`] | a run seen by a person |
 
 mod connection;

@@ -138,6 +138,13 @@ fn completed(wish: &Wish, shape: Shape, steps: &[&Step], run: u32) -> Result<Rec
     let name = format!("disrupt-{}-{run}", label(shape));
     let kept = paths::lab("disrupt").join(label(shape)).join(format!("run-{run}.json"));
     let mut record = if wish.fresh { None } else { read(&kept) };
+    // A run that was killed has left its results where it wrote them.
+    if let Some(left) = read(&kernel::folder(&name).join(RECORD)).filter(|_| !wish.fresh) {
+        record = Some(match record {
+            Some(known) => merged(Some(left), known),
+            None => left,
+        });
+    }
     let missing: Vec<String> = steps
         .iter()
         .filter(|step| !record.as_ref().is_some_and(|record| has(record, step.name)))
@@ -164,10 +171,9 @@ fn completed(wish: &Wish, shape: Shape, steps: &[&Step], run: u32) -> Result<Rec
         });
         // What was done before it ended counts, however it ended.
         if let Some(new) = read(&results) {
-            record = Some(merged(record, new));
-            if let Some(record) = &record {
-                write(&kept, &format!("{:#}\n", json!(record)))?;
-            }
+            let all = merged(record, new);
+            write(&kept, &format!("{:#}\n", json!(all)))?;
+            record = Some(all);
         }
         ended?;
     }
