@@ -99,8 +99,14 @@ impl Entry<'_> {
         text(out, b",\"path\":", self.path);
         number(out, b",\"status\":", u64::from(self.status));
         number(out, b",\"bytes\":", self.bytes);
-        text(out, b",\"pool\":", self.pool.as_bytes());
+        if self.pool != self.service {
+            text(out, b",\"pool\":", self.pool.as_bytes());
+        }
         text(out, b",\"server\":", self.server.as_bytes());
+        // What is nearly always the same is left out: a line is written for each request, and a disk has to take it.
+        if self.retries > 0 {
+            number(out, b",\"retries\":", u64::from(self.retries));
+        }
         if !self.tried.is_empty() {
             let mut before: &[u8] = b",\"tried\":[";
             for name in self.tried {
@@ -109,13 +115,14 @@ impl Entry<'_> {
             }
             out.push(b']');
         }
-        number(out, b",\"retries\":", u64::from(self.retries));
         out.extend_from_slice(b",\"by\":\"");
         out.extend_from_slice(self.by.as_bytes());
-        number(out, b"\",\"t_connect\":", u64::from(self.connect));
+        out.push(b'"');
+        if !self.reused {
+            number(out, b",\"t_connect\":", u64::from(self.connect));
+        }
         number(out, b",\"t_response\":", u64::from(self.response));
         number(out, b",\"t_total\":", u64::from(self.total));
-        out.extend_from_slice(if self.reused { b",\"reused\":true" } else { b",\"reused\":false" });
         out.extend_from_slice(b",\"term\":\"");
         out.extend_from_slice(self.term.as_str().as_bytes());
         out.extend_from_slice(b"\"}\n");
@@ -284,5 +291,24 @@ mod tests {
         assert_eq!(line["tried"], serde_json::json!(["a", "b\""]));
         assert_eq!(line["term"], "no-server");
         assert_eq!(out.iter().filter(|b| **b == b'\n').count(), 1);
+    }
+
+    #[test]
+    fn what_is_nearly_always_the_same_is_left_out_and_what_is_not_is_there() {
+        let line = |entry: &Entry<'_>| {
+            let mut out = Vec::new();
+            entry.write(&mut out, &mut Clock::default());
+            serde_json::from_slice::<serde_json::Value>(&out).unwrap()
+        };
+        let plain =
+            line(&Entry { service: "www", pool: "www", reused: true, connect: 0, ..Entry::default() });
+        for name in ["pool", "retries", "tried", "t_connect"] {
+            assert_eq!(plain.get(name), None, "{name}");
+        }
+        let other = line(&Entry { service: "www", pool: "web", retries: 2, connect: 7, ..Entry::default() });
+        assert_eq!(
+            (&other["pool"], &other["retries"], &other["t_connect"]),
+            (&"web".into(), &2.into(), &7.into())
+        );
     }
 }
