@@ -25,7 +25,7 @@ const LONGEST_ID: usize = 128;
 /// comes back in its place, with the id that the request has now.
 pub(crate) fn tell(
     head: &mut RequestHeader,
-    client: &HeaderValue,
+    client: HeaderValue,
     id: [u64; 2],
     spare: RequestHeader,
 ) -> (HeaderValue, RequestHeader) {
@@ -93,13 +93,13 @@ fn is_plain(head: &RequestHeader) -> bool {
     head.uri.authority().is_none() && head.raw_path() == parsed.as_bytes()
 }
 
-fn add(headers: &mut HeaderMap, client: &HeaderValue, id: [u64; 2]) -> HeaderValue {
+fn add(headers: &mut HeaderMap, client: HeaderValue, id: [u64; 2]) -> HeaderValue {
     let (mut has_for, mut has_id) = (false, false);
     for name in headers.keys() {
         has_for |= *name == FOR;
         has_id |= *name == ID;
     }
-    let value = if has_for { appended(headers, client) } else { client.clone() };
+    let value = if has_for { appended(headers, client) } else { client };
     headers.insert(FOR.clone(), value);
     headers.insert(PROTO.clone(), HeaderValue::from_static("http"));
     if has_id && let Some(given) = headers.get(&ID).filter(|id| is_sane(id.as_bytes())) {
@@ -111,7 +111,7 @@ fn add(headers: &mut HeaderMap, client: &HeaderValue, id: [u64; 2]) -> HeaderVal
 }
 
 /// All values of `X-Forwarded-For` and the client, as one.
-fn appended(headers: &HeaderMap, client: &HeaderValue) -> HeaderValue {
+fn appended(headers: &HeaderMap, client: HeaderValue) -> HeaderValue {
     let mut all = Vec::with_capacity(64);
     for value in headers.get_all(&FOR) {
         all.extend_from_slice(value.as_bytes());
@@ -119,7 +119,7 @@ fn appended(headers: &HeaderMap, client: &HeaderValue) -> HeaderValue {
     }
     all.extend_from_slice(client.as_bytes());
     // Made of values and so a value.
-    HeaderValue::try_from(all).unwrap_or_else(|_| client.clone())
+    HeaderValue::try_from(all).unwrap_or(client)
 }
 
 /// Whether a client's id may go into logs and to servers as it is.
@@ -152,7 +152,7 @@ mod tests {
             head.append_header(*name, *value).unwrap();
         }
         let spare = RequestHeader::build_no_case("GET", b"/spare", None).unwrap();
-        let (id, _) = tell(&mut head, &HeaderValue::from_static("192.0.2.7"), [1, 0xabc], spare);
+        let (id, _) = tell(&mut head, HeaderValue::from_static("192.0.2.7"), [1, 0xabc], spare);
         assert_eq!(head.headers["x-request-id"], id);
         head
     }

@@ -77,9 +77,9 @@ impl Gateway {
         (head.version == Version::HTTP_11 && !has_host).then_some(400)
     }
 
-    fn choose(&self, session: &Session, ctx: &mut Exchange, now: Instant) -> Option<Decision> {
+    fn choose(&self, session: &Session, ctx: &Exchange, now: Instant) -> Option<Decision> {
         let head = session.req_header();
-        let route = ctx.route.clone()?;
+        let route = ctx.route.as_ref()?;
         let ask = Ask {
             headers: &head.headers,
             path: head.raw_path(),
@@ -88,7 +88,7 @@ impl Gateway {
             attempt: ctx.attempts,
             now,
         };
-        Worker::with(|worker| worker.choose(&route, &ask))
+        Worker::with(|worker| worker.choose(route, &ask))
     }
 
     fn record(&self, session: &Session, ctx: &Exchange, status: u16, now: Instant) {
@@ -170,7 +170,7 @@ impl ProxyHttp for Gateway {
             Downstream::of(session.downstream_session.stream()).map(Downstream::client_ip).cloned()
         {
             let head = session.downstream_session.req_header_mut();
-            ctx.request_id = Worker::with(|worker| worker.tell(head, &client));
+            ctx.request_id = Worker::with(|worker| worker.tell(head, client));
         }
         Ok(false)
     }

@@ -102,7 +102,7 @@ impl Worker {
     }
 
     /// Adds to a head what a server is told, and returns the request's id.
-    pub(crate) fn tell(&mut self, head: &mut RequestHeader, client: &HeaderValue) -> HeaderValue {
+    pub(crate) fn tell(&mut self, head: &mut RequestHeader, client: HeaderValue) -> HeaderValue {
         let bits = [self.random(), self.random()];
         // There always is one: it is put back below.
         let spare = self.spare.take().unwrap_or_else(|| head.clone());

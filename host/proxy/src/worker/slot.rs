@@ -106,6 +106,9 @@ impl Slot {
             self.held = new;
             self.revision = revision;
         }
+        if self.held.source.is_none() {
+            return;
+        }
         // Cloned instead of the source: this count is the shard's own, the source's is shared by all.
         let held = self.held.clone();
         if let Some(source) = &held.source {
