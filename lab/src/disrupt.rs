@@ -137,9 +137,14 @@ fn all(wish: &Wish, shape: Shape, steps: &[&Step]) -> Result<Vec<Record>> {
 fn completed(wish: &Wish, shape: Shape, steps: &[&Step], run: u32) -> Result<Record> {
     let name = format!("disrupt-{}-{run}", label(shape));
     let kept = paths::lab("disrupt").join(label(shape)).join(format!("run-{run}.json"));
-    let mut record = if wish.fresh { None } else { read(&kept) };
+    let kernel = wish.tiers.kernel.unwrap_or_else(Kernel::choose);
+    // What was found in another way is not to be mixed with what is found now.
+    let alike = |record: &Record| {
+        !wish.fresh && record.connections == wish.connections && record.kernel == kernel.name()
+    };
+    let mut record = read(&kept).filter(alike);
     // A run that was killed has left its results where it wrote them.
-    if let Some(left) = read(&kernel::folder(&name).join(RECORD)).filter(|_| !wish.fresh) {
+    if let Some(left) = read(&kernel::folder(&name).join(RECORD)).filter(alike) {
         record = Some(match record {
             Some(known) => merged(Some(left), known),
             None => left,
@@ -153,7 +158,6 @@ fn completed(wish: &Wish, shape: Shape, steps: &[&Step], run: u32) -> Result<Rec
     if missing.is_empty() {
         say::line(format!("  run {run}     known already: {}", paths::short(&kept)));
     } else {
-        let kernel = wish.tiers.kernel.unwrap_or_else(Kernel::choose);
         say::line(format!("  run {run}     {} steps, kernel {}", missing.len(), kernel.name()));
         let task = Task {
             shape,

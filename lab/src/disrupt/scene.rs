@@ -92,12 +92,16 @@ impl<'a> Scene<'a> {
         let should: Vec<String> =
             serving(self.world).into_iter().filter(|name| !idle.contains(name)).collect();
         let mut samples = Vec::new();
+        // What L4 nodes do about it, some seconds later, breaks connections as well: a stall counts from then.
+        let mut told = None;
         loop {
+            if told.is_none() && self.world.l4_nodes_send_to(&should)? {
+                told = Some(began.elapsed().max(took));
+            }
             samples.push(Sample { at: began.elapsed().as_secs_f64(), open: self.world.open_by_l7()? });
             let since = began.elapsed().saturating_sub(took);
-            let is_over = since >= self.stall + AFTER_STALL
-                && self.is_quiet()
-                && balance::since(&samples, &should).is_some();
+            let settled = told.is_some_and(|told| began.elapsed() >= told + self.stall + AFTER_STALL);
+            let is_over = settled && self.is_quiet() && balance::since(&samples, &should).is_some();
             if is_over || since >= WATCH_AT_MOST {
                 break;
             }

@@ -73,6 +73,26 @@ impl World {
         ));
     }
 
+    /// Whether every L4 node that is there sends to these L7 nodes and to no others.
+    pub(crate) fn l4_nodes_send_to(&self, l7: &[String]) -> Result<bool> {
+        let mut wanted = BTreeSet::new();
+        for name in l7 {
+            let node = self.topology.node(name)?;
+            let first = node.interfaces.first().map_or(&[][..], |wire| &wire.addresses);
+            wanted.extend(first.iter().map(|(address, _)| *address));
+        }
+        let there = |name: &String| self.running.contains_key(name) && !self.cut_off.contains(name);
+        for node in self.names(Kind::L4).iter().filter(|name| there(name)) {
+            for (service, has) in self.destinations(node)? {
+                let of_family = wanted.iter().filter(|address| address.is_ipv6() == service.is_ipv6());
+                if has != of_family.copied().collect() {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
     /// The first service of an L4 node that does not have exactly the L7 nodes behind it that it should have.
     pub(super) fn ipvs_lacks(&self, node: &str) -> Result<Option<String>> {
         let known = self.destinations(node)?;
