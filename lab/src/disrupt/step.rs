@@ -73,28 +73,34 @@ fn nothing(scene: &mut Scene<'_>) -> Result<()> {
     scene.phase("nothing", "-", &[], |_| Ok(()))
 }
 
-fn stop(scene: &mut Scene<'_>, kind: Kind) -> Result<()> {
+/// What is done to a node, in a word and in deed.
+type Deed = (&'static str, fn(&mut World, &str) -> Result<()>);
+
+/// Something is done to the first node of a kind, and undone.
+fn there_and_back(scene: &mut Scene<'_>, kind: Kind, there: Deed, back: Deed) -> Result<()> {
     let (node, idle) = victim(scene, kind)?;
-    scene.phase("stopped", &node, &idle, |world| world.stop(&node))?;
-    scene.phase("started", &node, &[], |world| world.start(&node))
+    scene.phase(there.0, &node, &idle, |world| there.1(world, &node))?;
+    scene.phase(back.0, &node, &[], |world| back.1(world, &node))
+}
+
+fn stop(scene: &mut Scene<'_>, kind: Kind) -> Result<()> {
+    there_and_back(scene, kind, ("stopped", World::stop), ("started", World::start))
 }
 
 fn kill(scene: &mut Scene<'_>, kind: Kind) -> Result<()> {
-    let (node, idle) = victim(scene, kind)?;
-    scene.phase("killed", &node, &idle, |world| world.kill(&node))?;
-    scene.phase("started", &node, &[], |world| world.start(&node))
+    there_and_back(scene, kind, ("killed", World::kill), ("started", World::start))
 }
 
 fn cut(scene: &mut Scene<'_>, kind: Kind) -> Result<()> {
-    let (node, idle) = victim(scene, kind)?;
-    scene.phase("cut off", &node, &idle, |world| world.cut_off(&node))?;
-    scene.phase("reconnected", &node, &[], |world| world.reconnect(&node))
+    there_and_back(scene, kind, ("cut off", World::cut_off), ("reconnected", World::reconnect))
 }
 
 fn maintain(scene: &mut Scene<'_>, kind: Kind) -> Result<()> {
-    let (node, idle) = victim(scene, kind)?;
-    scene.phase("taken out", &node, &idle, |world| world.maintenance(&node, true))?;
-    scene.phase("back", &node, &[], |world| world.maintenance(&node, false))
+    let (out, back): (Deed, Deed) = (
+        ("taken out", |world, node| world.maintenance(node, true)),
+        ("back", |world, node| world.maintenance(node, false)),
+    );
+    there_and_back(scene, kind, out, back)
 }
 
 /// Long enough for every L4 node to see each state, by its checks every ten seconds.
