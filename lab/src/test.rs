@@ -78,6 +78,24 @@ fn cargo(arguments: &[&str], environment: &[(&str, &str)], log: &Path) -> Outcom
     Ok(Count::ONE)
 }
 
+/// What the tests that failed said: the log ends with the totals of other crates, and on a CI machine its end is all that is
+/// left of it.
+fn panics(text: &str) -> String {
+    const SHOWN: usize = 20;
+    const LINES: usize = 4;
+    let lines: Vec<&str> = text.lines().collect();
+    let mut said = String::new();
+    let panic = |line: &str| line.starts_with("thread '") && line.contains(" panicked at ");
+    let found = lines.iter().enumerate().filter(|(_, line)| panic(line));
+    for (at, _) in found.take(SHOWN) {
+        for line in lines.iter().skip(at).take(LINES).take_while(|line| !line.starts_with("stack backtrace"))
+        {
+            said.extend(["    ", line, "\n"]);
+        }
+    }
+    said
+}
+
 fn unit_tests(log: &Path) -> Outcome {
     // Past the first failing crate, so that the totals are those of all.
     let mut command = command::cargo(&["test", "--release", "--workspace", "--no-fail-fast"]);
@@ -88,6 +106,28 @@ fn unit_tests(log: &Path) -> Outcome {
     }
     // Code that does not compile fails without a test that could be counted.
     count.failed = count.failed.max(1);
-    let why = format!("{}\n(whole log: {})", command::tail(&output.text), paths::short(log));
+    let why = format!(
+        "{}{}\n(whole log: {})",
+        panics(&output.text),
+        command::tail(&output.text),
+        paths::short(log)
+    );
     Err(Failed { why, count })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_failed_test_said_is_found_in_a_long_log() {
+        let log = "test a ... ok\n\nthread 'main' (12) panicked at host/a.rs:131:5:\nassertion failed: x\n\
+                   stack backtrace:\n   0: std\n\nthread 'b' panicked at host/b.rs:1:1:\nno\nnote: run with\n";
+        assert_eq!(
+            panics(log),
+            "    thread 'main' (12) panicked at host/a.rs:131:5:\n    assertion failed: x\n    \
+             thread 'b' panicked at host/b.rs:1:1:\n    no\n    note: run with\n"
+        );
+        assert_eq!(panics("test result: ok\n"), "");
+    }
 }

@@ -129,6 +129,11 @@ fn a_child_that_crashes_or_is_missing_is_an_error_and_no_more() {
     // One that answers something else than machine code: wasmtime sees that.
     let liar = Compiler::Child { exe: "/bin/echo".into(), args: vec!["hello".into()] };
     assert!(matches!(load(liar, &cache, &wasm), Err(LoadError::Artifact(_))));
+    // One that ends some time after its pipes are closed, as on a machine with more to do: it is let end.
+    let late = "echo hello; exec >&- 2>&-; sleep 0.1";
+    let late = Compiler::Child { exe: "/bin/sh".into(), args: vec!["-c".into(), late.into()] };
+    let error = load(late, &cache, &wasm).unwrap_err();
+    assert!(matches!(error, LoadError::Artifact(_)), "{error}");
 }
 
 fn a_child_that_is_killed_is_the_hosts_fault_unless_a_limit_of_its_own_did_it() {

@@ -11,7 +11,8 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::mpsc;
 use std::thread;
 
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, setrlimit};
 
 use super::{LoadError, MAX_WASM, PATIENCE};
 
@@ -21,6 +22,8 @@ const ADDRESS_SPACE: u64 = 4 << 30;
 const PROCESSOR_SECONDS: u64 = 120;
 /// Between SIGXCPU, which ends the child and says why, and the SIGKILL of the hard limit, which could be anybody's.
 const PROCESSOR_GRACE: u64 = 5;
+/// From the end of a child's answer to its own end.
+const LAST_STEP: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 /// The most that is read from a child: code is three to ten times the size of what it is made from.
 const MAX_ARTIFACT: u64 = 512 << 20;
 
@@ -90,6 +93,10 @@ pub(super) fn compile(exe: &Path, args: &[String], wasm: &[u8]) -> Result<Vec<u8
         .spawn()
         .map_err(failed)?;
     let answer = converse(&mut child, wasm);
+    if let Ok(Some(_)) = answer {
+        // Its pipes are closed before it ends: killed now, it would seem that somebody else had killed it.
+        await_end(&child);
+    }
     // Also where it has answered: nothing of it may stay.
     let _ = child.kill();
     let status = child.wait().map_err(failed)?;
@@ -105,6 +112,14 @@ pub(super) fn compile(exe: &Path, args: &[String], wasm: &[u8]) -> Result<Vec<u8
         return Err(LoadError::Compile(format!("the compiler ended with {status}")));
     }
     Err(LoadError::Compile(complaint))
+}
+
+/// Waits for the child's own end, [`LAST_STEP`] at most.
+fn await_end(child: &Child) {
+    let Ok(process) = rustix::process::pidfd_open(Pid::from_child(child), PidfdFlags::empty()) else {
+        return;
+    };
+    let _ = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&LAST_STEP));
 }
 
 /// Whether a signal comes of what the child did: a crash, an allocation that failed under our limit (Rust aborts then), or
