@@ -11,6 +11,7 @@
 //! | [`bfd`] | whether a router is there, within a second |
 //! | [`bgp`] | what an L4 node says to its routers, and when it withdraws |
 //! | [`config`] | what a fleet file says, and what is wrong with it |
+//! | [`desired`] | nothing: what the network side of a node shall be, as a value that host and sidecar pass |
 //! | [`dns`] | what a DNS query is answered, by zone files and policies |
 //! | [`health`] | what is known of a server, and what may therefore be done with it |
 //! | [`maglev`] | where the kernel of an L4 node puts a flow, and what a change would move |
@@ -23,6 +24,7 @@
 pub mod bfd;
 pub mod bgp;
 pub mod config;
+pub mod desired;
 pub mod dns;
 pub mod health;
 pub mod maglev;

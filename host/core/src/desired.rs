@@ -1,0 +1,94 @@
+//! What a node's network side shall be, as one value, and what it was seen to be.
+//!
+//! The host process decides and has no power over the network; the sidecar has that power and decides nothing. What passes
+//! between them is here: always the *whole* state, never a step, so that a lost message, a restart of either side or a second
+//! host cannot leave something behind that nobody wants any more. Whoever receives it finds the differences.
+//!
+//! [`Desired::check`] is the sidecar's guard against a host that is broken or no longer its own: it holds for every value that
+//! a healthy host makes. Devices have names that begin with [`PREFIX`], addresses are single ones, and of the kernel's settings
+//! only those of [`Sysctl::ALLOWED`] may be named.
+
+mod address;
+mod fault;
+mod observed;
+pub mod speaker;
+mod sysctl;
+#[cfg(test)]
+mod tests;
+mod tunnel;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use address::ServiceAddress;
+pub use fault::Fault;
+pub use observed::{Counters, Difference, Observed, Part};
+pub use sysctl::Sysctl;
+pub use tunnel::{Tunnel, TunnelKind};
+
+/// How the names of all network devices that are Weir's begin. A device of another name is never touched.
+pub const PREFIX: &str = "weir-";
+
+/// The dummy device that carries the service addresses.
+pub const SERVICE_DEVICE: &str = "weir-vip";
+
+/// The most tunnels, and the most addresses.
+pub const MAX_ENTRIES: usize = 4096;
+
+/// How long a sidecar that nobody speaks to goes on announcing, unless it is told otherwise.
+pub const DEFAULT_HOLD: Duration = Duration::from_secs(10);
+
+/// The whole desired state of a node's network side. What is not in it is not wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Desired {
+    /// Grows with each change; the observed state repeats it, so that the host knows what was done.
+    pub generation: u64,
+    /// Where packets from other nodes of the fleet come out.
+    pub tunnels: Vec<Tunnel>,
+    /// What clients connect to; local on this node, on [`SERVICE_DEVICE`].
+    pub addresses: Vec<ServiceAddress>,
+    /// Settings of the kernel that this node relies on.
+    pub sysctls: Vec<Sysctl>,
+    /// So long after the host went away the announcements are withdrawn; forwarding goes on.
+    pub hold: Duration,
+}
+
+impl Default for Desired {
+    /// Nothing at all.
+    fn default() -> Self {
+        Self {
+            generation: 0,
+            tunnels: Vec::new(),
+            addresses: Vec::new(),
+            sysctls: Vec::new(),
+            hold: DEFAULT_HOLD,
+        }
+    }
+}
+
+impl Desired {
+    /// Whether this may be carried out by somebody who must not trust its sender.
+    ///
+    /// # Errors
+    /// The first thing that is outside of what Weir owns, or that contradicts itself.
+    pub fn check(&self) -> Result<(), Fault> {
+        for count in [self.tunnels.len(), self.addresses.len(), self.sysctls.len()] {
+            if count > MAX_ENTRIES {
+                return Err(Fault::TooMany { count });
+            }
+        }
+        let mut names: Vec<&str> = Vec::with_capacity(self.tunnels.len());
+        for tunnel in &self.tunnels {
+            tunnel.check()?;
+            names.push(&tunnel.name);
+        }
+        names.sort_unstable();
+        if let Some([twice, _]) = names.array_windows().find(|[a, b]| a == b) {
+            return Err(Fault::Twice { name: (*twice).to_owned() });
+        }
+        self.addresses.iter().try_for_each(ServiceAddress::check)?;
+        self.sysctls.iter().try_for_each(Sysctl::check)
+    }
+}

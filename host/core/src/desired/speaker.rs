@@ -1,0 +1,1 @@
+//! What the speaker shall say to whom, and what became of it.

@@ -1,0 +1,107 @@
+//! What a sidecar refuses to do for anybody.
+
+use std::net::IpAddr;
+
+use super::*;
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn tunnel(name: &str, kind: TunnelKind, local: &str, remote: &str) -> Tunnel {
+    Tunnel { name: name.to_owned(), kind, local: ip(local), remote: ip(remote) }
+}
+
+fn node() -> Desired {
+    Desired {
+        generation: 7,
+        tunnels: vec![
+            tunnel("weir-4-1", TunnelKind::Ipip, "192.0.2.31", "192.0.2.11"),
+            tunnel("weir-6-1", TunnelKind::Ip6tnl, "2001:db8:2::31", "2001:db8:2::11"),
+        ],
+        addresses: vec![ServiceAddress(ip("198.51.100.1")), ServiceAddress(ip("2001:db8::198.51.100.1"))],
+        sysctls: vec![
+            Sysctl::new("net/ipv4/vs/sloppy_tcp", "1"),
+            Sysctl::new("net/ipv4/conf/eth0.100/arp_ignore", "1"),
+        ],
+        ..Desired::default()
+    }
+}
+
+#[test]
+fn what_a_node_wants_is_taken_and_survives_its_way_as_text() {
+    let desired = node();
+    assert_eq!(desired.check(), Ok(()));
+    let text = serde_json::to_string(&desired).unwrap();
+    assert_eq!(serde_json::from_str::<Desired>(&text).unwrap(), desired);
+}
+
+#[test]
+fn devices_that_are_not_weirs_are_never_asked_for() {
+    for name in ["eth0", "weir-", "weir-vip", "weir-0123456789a", "weir-../x", "weir-a b", "Weir-1"] {
+        let mut desired = node();
+        desired.tunnels[0].name = name.to_owned();
+        assert_eq!(desired.check(), Err(Fault::Name { name: name.to_owned() }), "{name}");
+    }
+    let mut desired = node();
+    desired.tunnels[1].name = desired.tunnels[0].name.clone();
+    assert_eq!(desired.check(), Err(Fault::Twice { name: "weir-4-1".to_owned() }));
+}
+
+#[test]
+fn a_tunnel_has_one_peer_and_ends_of_its_family() {
+    for (local, remote) in [
+        ("192.0.2.31", "0.0.0.0"),
+        ("192.0.2.31", "2001:db8::1"),
+        ("192.0.2.31", "192.0.2.31"),
+        ("224.0.0.1", "192.0.2.1"),
+    ] {
+        let mut desired = node();
+        (desired.tunnels[0].local, desired.tunnels[0].remote) = (ip(local), ip(remote));
+        assert!(matches!(desired.check(), Err(Fault::Ends { .. })), "{local} {remote}");
+    }
+}
+
+#[test]
+fn an_address_that_no_router_sends_here_is_refused() {
+    for address in [
+        "127.0.0.1",
+        "::1",
+        "0.0.0.0",
+        "::",
+        "224.0.0.1",
+        "ff02::1",
+        "fe80::1",
+        "169.254.0.1",
+        "::ffff:192.0.2.1",
+    ] {
+        let mut desired = node();
+        desired.addresses.push(ServiceAddress(ip(address)));
+        assert_eq!(desired.check(), Err(Fault::Address { address: ip(address) }));
+    }
+}
+
+#[test]
+fn only_the_settings_that_a_balancer_needs_may_be_named() {
+    for (name, value) in [
+        ("kernel/core_pattern", "1"),
+        ("net/ipv4/vs/sloppy_tcp", "|/bin/sh"),
+        ("net/ipv4/vs/sloppy_tcp", ""),
+        ("net/ipv4/vs/sloppy_tcp/x", "1"),
+        ("net/ipv4/conf/../rp_filter", "1"),
+        ("net/ipv4/conf//rp_filter", "1"),
+        ("/net/ipv4/vs/sloppy_tcp", "1"),
+        ("net/ipv4/conf/eth0/forwarding", "1"),
+    ] {
+        let mut desired = node();
+        desired.sysctls = vec![Sysctl::new(name, value)];
+        assert!(matches!(desired.check(), Err(Fault::Sysctl { .. })), "{name} {value}");
+    }
+}
+
+#[test]
+fn more_than_a_fleet_has_is_refused_before_it_is_looked_at() {
+    let mut desired = node();
+    desired.addresses = vec![ServiceAddress(ip("127.0.0.1")); MAX_ENTRIES + 1];
+    assert_eq!(desired.check(), Err(Fault::TooMany { count: MAX_ENTRIES + 1 }));
+}

@@ -1,0 +1,1 @@
+//! The kernel's balancer, over generic netlink.

@@ -1,0 +1,1 @@
+//! A generic netlink socket: requests, answers, dumps.

@@ -1,0 +1,1 @@
+//! The BGP speaker: sockets, bytes and clock around `weir_core::bgp` and `weir_core::bfd`.
