@@ -10,6 +10,7 @@
 
 mod address;
 mod fault;
+pub mod network;
 mod observed;
 pub mod speaker;
 mod sysctl;

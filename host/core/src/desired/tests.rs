@@ -105,3 +105,88 @@ fn more_than_a_fleet_has_is_refused_before_it_is_looked_at() {
     desired.addresses = vec![ServiceAddress(ip("127.0.0.1")); MAX_ENTRIES + 1];
     assert_eq!(desired.check(), Err(Fault::TooMany { count: MAX_ENTRIES + 1 }));
 }
+
+/// What the network is after the changes, taken one by one; each has to be possible when its turn comes.
+fn carried_out(there: &network::Network, changes: &[network::Change]) -> network::Network {
+    use network::{Change, Device, DeviceKind};
+    let mut now = there.clone();
+    for change in changes {
+        match change.clone() {
+            Change::AddServiceDevice => {
+                let made = Device { up: false, kind: DeviceKind::Dummy };
+                assert_eq!(now.devices.insert(SERVICE_DEVICE.to_owned(), made), None);
+            }
+            Change::AddTunnel(tunnel) => {
+                let name = tunnel.name.clone();
+                assert_eq!(
+                    now.devices.insert(name, Device { up: false, kind: DeviceKind::Tunnel(tunnel) }),
+                    None
+                );
+            }
+            Change::Up(name) => now.devices.get_mut(&name).unwrap().up = true,
+            Change::AddAddress(address) => {
+                assert!(now.devices[SERVICE_DEVICE].up && now.addresses.insert(address));
+            }
+            Change::RemoveAddress(address) => assert!(now.addresses.remove(&address)),
+            Change::RemoveDevice(name) => {
+                now.devices.remove(&name).unwrap();
+                if name == SERVICE_DEVICE {
+                    now.addresses.clear();
+                }
+            }
+        }
+    }
+    now
+}
+
+fn made(desired: &Desired, there: &network::Network) -> network::Network {
+    let changes = network::changes(desired, there);
+    let after = carried_out(&carried_out(there, &changes.make), &changes.remove);
+    assert!(network::changes(desired, &after).is_empty(), "a second look finds nothing to do");
+    after
+}
+
+#[test]
+fn an_empty_network_becomes_what_is_wanted_and_empty_again() {
+    let desired = node();
+    let after = made(&desired, &network::Network::default());
+    assert_eq!((after.devices.len(), after.addresses.len()), (3, 2));
+    assert!(after.devices.values().all(|d| d.up));
+    let empty = made(&Desired::default(), &after);
+    assert_eq!(empty, network::Network::default());
+}
+
+#[test]
+fn what_stays_is_not_touched_while_other_things_come_and_go() {
+    let before = made(&node(), &network::Network::default());
+    let mut desired = node();
+    desired.tunnels[0].remote = ip("192.0.2.12");
+    desired.addresses[0] = ServiceAddress(ip("198.51.100.2"));
+    let changes = network::changes(&desired, &before);
+    let mut touched: Vec<_> = changes.make.iter().chain(&changes.remove).map(ToString::to_string).collect();
+    touched.retain(|t| t.contains("weir-6-1") || t.contains("2001:db8::c633:6401"));
+    assert_eq!(touched, Vec::<String>::new());
+    made(&desired, &before);
+}
+
+#[test]
+fn a_device_of_another_kind_under_our_name_is_replaced_and_one_of_another_name_is_not_seen() {
+    use network::{Device, DeviceKind, Network};
+    let other = |word: &str| Device { up: true, kind: DeviceKind::Other(word.to_owned()) };
+    let mut there = Network::default();
+    there.devices.insert("weir-4-1".to_owned(), other("bridge"));
+    there.devices.insert(SERVICE_DEVICE.to_owned(), other("veth"));
+    there.devices.insert("eth0".to_owned(), other("veth"));
+    let after = made(&node(), &there);
+    assert_eq!(after.devices["eth0"], other("veth"));
+    assert_eq!(after.devices[SERVICE_DEVICE].kind, DeviceKind::Dummy);
+}
+
+#[test]
+fn a_device_that_somebody_took_down_comes_up_again() {
+    let mut there = made(&node(), &network::Network::default());
+    there.devices.get_mut("weir-6-1").unwrap().up = false;
+    let changes = network::changes(&node(), &there);
+    assert_eq!(changes.make, [network::Change::Up("weir-6-1".to_owned())]);
+    assert!(changes.remove.is_empty());
+}
