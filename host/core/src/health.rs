@@ -22,6 +22,7 @@
 //! | `spec` | what the fleet file says of all this |
 //! | `status` | bits, and the state that they make |
 //! | `server` | the machine that has all of them |
+//! | `verdict` | judges: what plugins are told and say of observations |
 
 mod agent;
 mod cadence;
@@ -30,6 +31,7 @@ mod server;
 mod slow_start;
 mod spec;
 mod status;
+mod verdict;
 
 pub use agent::{
     Admin, AgentError, AgentReport, Health, MAX_LINE, MAX_REASON, Weight, parse as parse_agent_line,
@@ -38,3 +40,4 @@ pub use check::CheckHealth;
 pub use server::{Action, Event, OperatorCommand, ServerHealth};
 pub use spec::{AgentTiming, CheckTiming, HealthSpec, MIN_INTERVAL};
 pub use status::{Bits, Cause, Operator, Status};
+pub use verdict::{Answer, Judge, Judgement, MAX_SHOWN_BODY, Observation, Said, SaidWeight, Subject, Usual};

@@ -5,6 +5,7 @@
 //! not be answered is `None`.
 
 mod chaos;
+pub mod choose;
 mod options;
 mod policy;
 #[cfg(test)]

@@ -14,7 +14,7 @@ pub const MAX_LINE: usize = 512;
 /// The longest reason that is kept, in bytes.
 pub const MAX_REASON: usize = 256;
 /// The largest percentage, as HAProxy's: any weight but 0 is at 256 by then.
-const MAX_PERCENT: u32 = 25_600;
+pub(super) const MAX_PERCENT: u32 = 25_600;
 
 /// Whether the agent finds its server fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -192,7 +192,7 @@ fn trim_start(bytes: &[u8], blank: impl Fn(&u8) -> bool) -> &[u8] {
 }
 
 /// Text that can be shown in a terminal and a log: what came from a network must not move a cursor.
-fn printable(bytes: &[u8], most: usize) -> String {
+pub(super) fn printable(bytes: &[u8], most: usize) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut shown = String::new();
     for c in text.trim_end().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }) {

@@ -16,6 +16,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::agent::Health;
 use super::cadence::Cadence;
 use super::spec::CheckTiming;
 use crate::time::Moment;
@@ -97,6 +98,25 @@ impl Check {
             }
         }
         self.cadence.end(self.interval(), now);
+    }
+
+    /// A check has ended, and a judge has decided: `None` leaves what is known. False where none was under way.
+    pub(super) fn judged(&mut self, health: Option<Health>, reason: Option<&str>, now: Moment) -> bool {
+        if !self.cadence.is_under_way() {
+            return false;
+        }
+        if let Some(health) = health {
+            self.against = 0;
+            self.health = match health {
+                Health::Up => CheckHealth::Up,
+                Health::Down => {
+                    self.failure = reason.unwrap_or("by its judge").to_owned();
+                    CheckHealth::Down
+                }
+            };
+        }
+        self.cadence.end(self.interval(), now);
+        true
     }
 
     pub(super) fn pause(&mut self) {

@@ -25,6 +25,12 @@ pub enum Event {
     /// A plugin judged an observation. Its words set the bits that an agent's would; a pool has one or the other.
     /// Ends the question to the agent as well, if one is under way.
     Verdict(AgentReport),
+    /// A judge has decided about what a check saw: [`Judgement::Verdict`](super::Judgement::Verdict). Its `health` is the
+    /// checks' health at once, without rise and fall; the other parts are as an agent's. Ends the check; ignored
+    /// where none was under way.
+    Judged(AgentReport),
+    /// Who spoke for this server, an agent or a judge, does so no more: what only they could undo is undone.
+    Unspoken,
     /// A command.
     Operator(OperatorCommand),
     /// What the server stands under is in this state now; [`State::Up`] takes it back.
@@ -52,7 +58,7 @@ pub enum OperatorCommand {
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Check the server, and report with [`Event::CheckPassed`] or [`Event::CheckFailed`], whatever comes.
+    /// Check the server, and report with [`Event::CheckPassed`], [`Event::CheckFailed`] or [`Event::Judged`], whatever comes.
     StartCheck,
     /// Ask the agent, and report with [`Event::Agent`], [`Event::AgentFailed`] or [`Event::Verdict`].
     StartAgentCheck,
@@ -158,6 +164,13 @@ impl ServerHealth {
                 self.agent_ended(now);
                 self.take_report(report);
             }
+            Event::Judged(report) => {
+                let judged = |check: &mut Check| check.judged(report.health, report.reason.as_deref(), now);
+                if self.check.as_mut().is_some_and(judged) {
+                    self.take_report(AgentReport { health: None, ..report });
+                }
+            }
+            Event::Unspoken => self.unspoken(),
             Event::Operator(OperatorCommand::Admin(admin)) => self.bits.operator.admin = admin,
             Event::Operator(OperatorCommand::Weight(weight)) => self.bits.operator.weight = weight,
             Event::Inherited(state) => self.bits.inherited = state,
@@ -210,6 +223,14 @@ impl ServerHealth {
         self.agent_note = report.complaint.map(|complaint| complaint.to_string());
     }
 
+    /// What somebody said who speaks no more, nobody could take back.
+    fn unspoken(&mut self) {
+        let Bits { operator, inherited, check, .. } = self.bits;
+        self.bits = Bits { operator, inherited, check, ..Bits::default() };
+        self.agent_reason = None;
+        self.agent_note = None;
+    }
+
     /// Makes, changes and removes checks as the spec says.
     fn fit_checks(&mut self, now: Moment) {
         match (&mut self.check, self.spec.check) {
@@ -220,11 +241,7 @@ impl ServerHealth {
             (Some(agent), Some(timing)) => agent.retime(timing.interval, now),
             (Some(_), None) => {
                 self.agent = None;
-                // What an agent of before said, nobody could take back.
-                let Bits { operator, inherited, check, .. } = self.bits;
-                self.bits = Bits { operator, inherited, check, ..Bits::default() };
-                self.agent_reason = None;
-                self.agent_note = None;
+                self.unspoken();
             }
             (None, timing) => {
                 self.agent = timing.map(|timing| Cadence::new(self.seed ^ AGENT_SEED, timing.interval, now));

@@ -100,6 +100,15 @@ impl Model {
                 }
             }
             Event::Verdict(report) => self.said.push(report.clone()),
+            Event::Judged(report) => {
+                if std::mem::take(&mut self.check_under_way) {
+                    self.said.push(AgentReport { health: None, ..report.clone() });
+                    if let (Some(health), Some(timing)) = (report.health, self.spec.check) {
+                        self.results = vec![(health == Health::Up, timing)];
+                    }
+                }
+            }
+            Event::Unspoken => self.said.clear(),
             Event::Operator(OperatorCommand::Admin(admin)) => self.operator.admin = *admin,
             Event::Operator(OperatorCommand::Weight(weight)) => self.operator.weight = *weight,
             Event::Inherited(state) => self.inherited = Some(*state),
@@ -146,7 +155,7 @@ fn random_event(random: &mut Random) -> Event {
         "up ready 30%",
         "",
     ];
-    match random.below(21) {
+    match random.below(23) {
         0..=4 => Event::CheckPassed,
         5..=9 => Event::CheckFailed("refused".into()),
         10..=12 => says(random.one(&lines)),
@@ -164,6 +173,8 @@ fn random_event(random: &mut Random) -> Event {
         ])),
         18 => Event::Retimed(random_spec(random)),
         19 => Event::Moved,
+        20 => Event::Judged(parse(format!("{}\n", random.one(&lines)).as_bytes()).unwrap()),
+        21 => Event::Unspoken,
         _ => Event::Timer,
     }
 }

@@ -278,3 +278,24 @@ fn a_check_that_moved_is_due_soon_and_leaves_the_standing_as_it_was() {
     scene.on(Event::Moved);
     assert_eq!(scene.machine.deadline(), None);
 }
+
+#[test]
+fn a_judge_decides_at_once_and_what_it_leaves_open_stays() {
+    let judged = |line: &str| Event::Judged(parse(format!("{line}\n").as_bytes()).unwrap());
+    let mut scene = Scene::new(checked());
+    scene.once(&Action::StartCheck, judged("up 50%"));
+    assert_eq!((scene.state(), scene.weight()), (State::Up, 5));
+    scene.once(&Action::StartCheck, judged("down # queue of 900"));
+    assert_eq!((scene.state(), scene.reason()), (State::Down, "check failed: queue of 900"));
+    scene.once(&Action::StartCheck, judged("100%"));
+    assert_eq!((scene.state(), scene.weight()), (State::Down, 10));
+    scene.once(&Action::StartCheck, judged("up drain"));
+    assert_eq!((scene.state(), scene.reason()), (State::Drain, "drain by its agent"));
+    // A judge that fails is one failed check of three.
+    scene.fail();
+    assert_eq!(scene.state(), State::Drain);
+    scene.on(judged("maint"));
+    assert_eq!(scene.state(), State::Drain, "nobody asked");
+    scene.on(Event::Unspoken);
+    assert_eq!((scene.state(), scene.weight()), (State::Up, 10));
+}
