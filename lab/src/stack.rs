@@ -12,7 +12,7 @@
 //! | [`haproxy`], [`agent`] | HAProxy, socat | L7 nodes, classic |
 //! | [`application`], [`agent`] | nginx and the application behind it, socat | servers |
 //! | [`gdnsd`] | gdnsd | the DNS server, classic |
-//! | [`weir`] | `weir run` | L7 nodes and the agent of servers, Weir |
+//! | [`weir`] | `weir run` | L4 nodes, L7 nodes and the agent of servers, Weir |
 
 mod agent;
 mod application;
@@ -22,7 +22,7 @@ mod gdnsd;
 mod gobgp;
 mod haproxy;
 pub(crate) mod keepalived;
-mod weir;
+pub(crate) mod weir;
 
 use std::fmt;
 use std::path::Path;
@@ -72,7 +72,7 @@ impl fmt::Display for Stack {
 /// The stack of each tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Choice {
-    /// Of the L4 nodes. Weir has none yet.
+    /// Of the L4 nodes.
     pub(crate) l4: Stack,
     /// Of the L7 nodes and of the agents of servers.
     pub(crate) l7: Stack,
@@ -85,6 +85,16 @@ impl Choice {
     pub(crate) const CLASSIC: Self = Self { l4: Stack::Classic, l7: Stack::Classic, dns: Stack::Classic };
     /// Weir on every tier that it has.
     pub(crate) const WEIR: Self = Self { l4: Stack::Classic, l7: Stack::Weir, dns: Stack::Classic };
+
+    /// Whether the programs of a node of this kind make its tunnels, service addresses and settings themselves. L7 nodes do for L4
+    /// nodes of the same fleet.
+    pub(crate) fn makes_its_own(self, kind: Kind) -> bool {
+        match kind {
+            Kind::L4 => self.l4 == Stack::Weir,
+            Kind::L7 => self.l4 == Stack::Weir && self.l7 == Stack::Weir,
+            _ => false,
+        }
+    }
 }
 
 /// A file of a node.
@@ -140,10 +150,13 @@ impl Outfit {
             Kind::Dns => gdnsd::outfit(&mut outfit),
             Kind::Router => bird::outfit(&mut outfit, size, node.number),
             Kind::Reflector => gobgp::outfit(&mut outfit, node.number),
-            Kind::L4 => {
-                keepalived::outfit(&mut outfit, size);
-                exabgp::outfit(&mut outfit, size, node.number);
-            }
+            Kind::L4 => match choice.l4 {
+                Stack::Classic => {
+                    keepalived::outfit(&mut outfit, size);
+                    exabgp::outfit(&mut outfit, size, node.number);
+                }
+                Stack::Weir => weir::outfit(&mut outfit, topology, choice, node, weir),
+            },
             Kind::L7 => {
                 outfit.file(AGENT_FILE, "UP\n".into());
                 match choice.l7 {
@@ -151,7 +164,7 @@ impl Outfit {
                         agent::on_l7(&mut outfit);
                         haproxy::outfit(&mut outfit, size, node.number);
                     }
-                    Stack::Weir => weir::outfit(&mut outfit, topology, &node.name, weir),
+                    Stack::Weir => weir::outfit(&mut outfit, topology, choice, node, weir),
                 }
             }
             Kind::Server => {
@@ -159,7 +172,7 @@ impl Outfit {
                 application::outfit(&mut outfit, &node.name, lab);
                 match choice.l7 {
                     Stack::Classic => agent::on_server(&mut outfit, size, lab),
-                    Stack::Weir => weir::outfit(&mut outfit, topology, &node.name, weir),
+                    Stack::Weir => weir::outfit(&mut outfit, topology, choice, node, weir),
                 }
             }
         }

@@ -111,10 +111,8 @@ impl Tiers {
         choice.dns = self.dns.unwrap_or(choice.dns);
         size.servers = self.servers.unwrap_or(size.servers);
         size.users = self.users.unwrap_or(size.users);
-        for (flag, stack) in [("--l4", choice.l4), ("--dns", choice.dns)] {
-            if stack == Stack::Weir {
-                bail!("{flag} weir: Weir has no such tier yet; it can only be classic");
-            }
+        if choice.dns == Stack::Weir {
+            bail!("--dns weir: Weir has no such tier yet; it can only be classic");
         }
         Ok(Shape { size, choice })
     }
@@ -171,7 +169,6 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused_in_words() {
         for (line, word) in [
-            ("--l4 weir", "no such tier yet"),
             ("--dns weir", "no such tier yet"),
             ("--l7 3 --l7 4", "at most one number"),
             ("--l7 modern", "neither a number"),

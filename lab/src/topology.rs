@@ -230,9 +230,10 @@ impl Topology {
             .collect()
     }
 
-    /// Lines for `ip -batch` that give a node its addresses, tunnels and routes.
-    pub(crate) fn commands(&self, node: &Node) -> String {
-        commands::of(self.size, node)
+    /// Lines for `ip -batch` that give a node its addresses, tunnels and routes. A node whose programs make tunnels and service
+    /// addresses themselves is given none.
+    pub(crate) fn commands(&self, node: &Node, makes_its_own: bool) -> String {
+        commands::of(self.size, node, makes_its_own)
     }
 
     /// All eight addresses of the services, IPv4 first.

@@ -58,8 +58,8 @@ impl World {
         choice: Choice,
         say: &mut dyn FnMut(&str),
     ) -> Result<Self> {
-        if choice.l4 != Stack::Classic || choice.dns != Stack::Classic {
-            bail!("Weir has no L4 and no DNS tier yet; these two can only be classic");
+        if choice.dns != Stack::Classic {
+            bail!("Weir has no DNS tier yet; it can only be classic");
         }
         let topology = Topology::new(size)?;
         let lab = std::env::current_exe().context("cannot find this program")?;
@@ -135,8 +135,9 @@ impl World {
                     scope.spawn(move || -> Result<Vec<(String, Outfit)>> {
                         let mut made = Vec::new();
                         for node in nodes {
-                            self.fabric.sysctl(&node.name, &sysctl::of(node.kind))?;
-                            self.fabric.ip(&node.name, &self.topology.commands(node))?;
+                            let own = self.choice.makes_its_own(node.kind);
+                            self.fabric.sysctl(&node.name, &sysctl::of(node.kind, own))?;
+                            self.fabric.ip(&node.name, &self.topology.commands(node, own))?;
                             let outfit =
                                 Outfit::of(&self.topology, self.choice, node, &self.lab, &paths::weir());
                             for file in &outfit.files {

@@ -1,44 +1,74 @@
-//! Weir on the L7 nodes, in place of HAProxy and socat, and on the servers, in place of socat. All have the same fleet
-//! file.
+//! Weir on the L4 nodes, in place of keepalived and ExaBGP, on the L7 nodes, in place of HAProxy and socat, and on the servers, in
+//! place of socat. All have the same fleet file.
 //!
 //! Checks, times and health are HAProxy's of the original: a TCP check with a PROXY line every two seconds, an agent
 //! check, fifty seconds for a client or a server that says nothing.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use serde::Serialize;
 
-use super::{AGENT_FILE, Outfit, Turn};
-use crate::topology::address::{beside, l7, server, service};
-use crate::topology::{AGENT_PORT, Kind, SERVER_PORT, SERVICE_PORT, SERVICES, Topology};
+use super::{AGENT_FILE, Choice, Outfit, Stack, Turn};
+use crate::topology::address::{beside, l4, l7, reflector, server, service};
+use crate::topology::{AGENT_PORT, Kind, SERVER_PORT, SERVICE_PORT, SERVICES, Size, Topology};
 
-const FILE: &str = "/etc/weir/fleet.toml";
+/// The fleet file, read again at SIGHUP.
+pub(crate) const FILE: &str = "/etc/weir/fleet.toml";
 const PLUGINS: &str = "/etc/weir/plugins";
 const STATE: &str = "/run/weir-state";
 const RUN: &str = "/run/weir";
+/// The one AS of the original.
+const AS: u32 = 65000;
 
-pub(super) fn outfit(outfit: &mut Outfit, topology: &Topology, name: &str, weir: &Path) {
-    outfit.file(FILE, fleet(topology));
+pub(super) fn outfit(
+    outfit: &mut Outfit,
+    topology: &Topology,
+    choice: Choice,
+    node: &crate::topology::Node,
+    weir: &Path,
+) {
+    // The spare L7 node has a file in which it takes part.
+    let known = if node.kind == Kind::L7 { node.number.max(topology.size.l7) } else { topology.size.l7 };
+    outfit.file(FILE, fleet(topology, choice, known));
     // A folder is made by a file in it, and what is no plugin is left alone.
     outfit.file("/etc/weir/plugins/README", "Plugins go here.\n".into());
     let weir = weir.display().to_string();
-    outfit.program("weir", Turn::First, &[&weir, "run", "--fleet", FILE, "--node", name]);
+    let argv = [weir.as_str(), "run", "--fleet", FILE, "--node", &node.name];
+    if node.kind == Kind::L4 {
+        outfit.speaker("weir", Turn::First, &argv);
+    } else {
+        outfit.program("weir", Turn::First, &argv);
+    }
 }
 
-fn fleet(topology: &Topology) -> String {
+/// The fleet file of a topology in which the first `known` L7 nodes take connections.
+pub(crate) fn fleet(topology: &Topology, choice: Choice, known: u32) -> String {
     let size = topology.size;
-    let role = |kind| match kind {
-        Kind::L7 => Some("l7"),
-        Kind::Server => Some("agent"),
-        _ => None,
-    };
-    let nodes = topology
-        .nodes
-        .iter()
-        .filter_map(|node| Some((node.name.clone(), Node { roles: [role(node.kind)?], workers: 1 })))
-        .collect();
+    let by_weir = choice.l4 == Stack::Weir;
+    let nodes = topology.nodes.iter().filter_map(|node| {
+        let role = match node.kind {
+            Kind::L4 if by_weir => "l4",
+            // L4 nodes check every L7 node that there is, also those that run something else.
+            Kind::L7 if by_weir && node.number <= known => "l7",
+            Kind::L7 if !by_weir && choice.l7 == Stack::Weir => "l7",
+            Kind::Server if choice.l7 == Stack::Weir => "agent",
+            _ => return None,
+        };
+        let takes_part = by_weir && role != "agent";
+        let own = match node.kind {
+            Kind::L4 => l4(size, node.number),
+            _ => l7(size, node.number),
+        };
+        let section = Node {
+            roles: [role],
+            workers: 1,
+            addresses: if takes_part { vec![own.into(), beside(own).into()] } else { Vec::new() },
+            join: (takes_part && role == "l7").then_some(node.number),
+        };
+        Some((node.name.clone(), section))
+    });
     let servers = (1..=size.servers)
         .map(|number| Server {
             name: format!("web{number}"),
@@ -51,19 +81,37 @@ fn fleet(topology: &Topology) -> String {
         agent_check: Agent { port: AGENT_PORT },
         servers,
     };
-    // The services, and each node's own addresses for whoever checks it.
-    let four = (1..=SERVICES).map(service).chain((1..=size.l7 + 1).map(|number| l7(size, number)));
-    let addresses = four.flat_map(|v4| [v4.to_string(), beside(v4).to_string()]).collect();
+    let mut four: Vec<_> = (1..=SERVICES).map(service).collect();
+    if !by_weir {
+        // And each node's own addresses, for whoever checks it.
+        four.extend((1..=size.l7 + 1).map(|number| l7(size, number)));
+    }
+    let addresses = four.into_iter().flat_map(|v4| [v4.to_string(), beside(v4).to_string()]).collect();
     let fleet = Fleet {
         version: 1,
         paths: Paths { plugins: PLUGINS, state: STATE, run: RUN },
         agent: AgentServer { listen: format!("[::]:{AGENT_PORT}"), file: AGENT_FILE },
-        nodes,
+        nodes: nodes.collect(),
+        bgp: by_weir.then(|| bgp(size)),
         pools: BTreeMap::from([("servers", pool)]),
         services: BTreeMap::from([("vips", Service { port: SERVICE_PORT, pool: "servers", addresses })]),
     };
     // Plain maps, texts and numbers: TOML has a form for all of it.
     toml::to_string(&fleet).unwrap_or_default()
+}
+
+/// A session to each reflector over each family, as the original has them.
+fn bgp(size: Size) -> Bgp {
+    let neighbor = |number: u32, version: u8, address: IpAddr| Neighbor {
+        name: format!("RR{number}-v{version}"),
+        address,
+        autonomous_system: AS,
+    };
+    let both = (1..=size.reflectors).flat_map(|number| {
+        let v4 = reflector(number);
+        [neighbor(number, 4, v4.into()), neighbor(number, 6, beside(v4).into())]
+    });
+    Bgp { autonomous_system: AS, hold: "6s", neighbors: both.collect() }
 }
 
 #[derive(Serialize)]
@@ -72,6 +120,8 @@ struct Fleet {
     paths: Paths,
     agent: AgentServer,
     nodes: BTreeMap<String, Node>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bgp: Option<Bgp>,
     pools: BTreeMap<&'static str, Pool>,
     services: BTreeMap<&'static str, Service>,
 }
@@ -93,6 +143,26 @@ struct AgentServer {
 struct Node {
     roles: [&'static str; 1],
     workers: u32,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    addresses: Vec<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    join: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct Bgp {
+    #[serde(rename = "as")]
+    autonomous_system: u32,
+    hold: &'static str,
+    neighbors: Vec<Neighbor>,
+}
+
+#[derive(Serialize)]
+struct Neighbor {
+    name: String,
+    address: IpAddr,
+    #[serde(rename = "as")]
+    autonomous_system: u32,
 }
 
 #[derive(Serialize)]
@@ -131,11 +201,10 @@ struct Service {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topology::Size;
 
     #[test]
     fn the_fleet_has_every_l7_node_the_spare_one_too_and_every_server_as_agent() {
-        let file = fleet(&Topology::new(Size::full()).unwrap());
+        let file = fleet(&Topology::new(Size::full()).unwrap(), Choice::WEIR, 13);
         let file: toml::Table = file.parse().unwrap();
         let nodes = file["nodes"].as_table().unwrap();
         assert_eq!(nodes.len(), 14 + 10);
@@ -147,5 +216,20 @@ mod tests {
         let addresses = file["services"]["vips"]["addresses"].as_array().unwrap();
         assert!(addresses.iter().any(|each| each.as_str() == Some("2001:db8::c633:6404")));
         assert!(addresses.iter().any(|each| each.as_str() == Some("192.0.2.152")));
+    }
+
+    #[test]
+    fn l4_nodes_know_the_l7_nodes_that_they_are_told_of_and_speak_to_every_reflector() {
+        let choice = Choice { l4: Stack::Weir, ..Choice::WEIR };
+        let topology = Topology::new(Size::small()).unwrap();
+        for known in [2, 3] {
+            let file: toml::Table = fleet(&topology, choice, known).parse().unwrap();
+            let nodes = file["nodes"].as_table().unwrap();
+            assert_eq!(nodes.keys().filter(|name| name.starts_with("LB7-")).count(), known as usize);
+            assert_eq!(nodes["LB7-2"]["join"].as_integer(), Some(2));
+            assert_eq!(nodes["LB4-1"]["addresses"][0].as_str(), Some("192.0.2.132"));
+            assert_eq!(file["bgp"]["neighbors"].as_array().unwrap().len(), 4);
+            assert_eq!(file["services"]["vips"]["addresses"].as_array().unwrap().len(), 8);
+        }
     }
 }

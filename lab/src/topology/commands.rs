@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use super::address::{self, beside};
 use super::{Kind, Node, SERVICES, Size};
 
-/// The lines for a node.
-pub(super) fn of(size: Size, node: &Node) -> String {
+/// The lines for a node. Tunnels and service addresses are left out where its own programs make them.
+pub(super) fn of(size: Size, node: &Node, makes_its_own: bool) -> String {
     let mut lines = Lines(String::new());
     lines.add("link set lo up");
     for interface in &node.interfaces {
@@ -37,11 +37,12 @@ pub(super) fn of(size: Size, node: &Node) -> String {
         }
         Kind::L4 => {
             let routers = routers(size);
-            // Only for somebody who looks around, and with the original's slip: the IPv6 route leads to the services
+            // Only for somebody who looks around, and in the original with a slip: the IPv6 route leads to the services
             // where the users were meant, so an L4 node cannot tell an IPv6 client that a packet was too big.
-            lines.route("203.0.113.0/24", "2001:db8::198.51.100.0/120", &routers);
+            let users = if makes_its_own { "203.0.113.0" } else { "198.51.100.0" };
+            lines.route("203.0.113.0/24", &format!("2001:db8::{users}/120"), &routers);
             lines.route("192.0.2.0/29", "2001:db8::192.0.2.0/125", &routers);
-            for number in 1..=SERVICES {
+            for number in (1..=SERVICES).filter(|_| !makes_its_own) {
                 lines.hosts(address::service(number), "lo", Some(&format!("lo:v4-{number}")));
             }
         }
@@ -49,6 +50,9 @@ pub(super) fn of(size: Size, node: &Node) -> String {
             let routers = routers(size);
             lines.route("203.0.113.0/24", "2001:db8::203.0.113.0/120", &routers);
             lines.route("192.0.2.0/29", "2001:db8::192.0.2.0/125", &routers);
+            if makes_its_own {
+                return lines.0;
+            }
             let own = address::l7(size, node.number);
             lines.add(format!("link add tunlv4 type ipip local {own}"));
             lines.add(format!("link add tunlv6 type ip6tnl mode ip6ip6 local {}", beside(own)));

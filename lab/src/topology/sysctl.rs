@@ -2,8 +2,9 @@
 
 use super::Kind;
 
-/// Settings below `net.` of a node, as the original has them, its faults among them.
-pub(crate) fn of(kind: Kind) -> Vec<(&'static str, &'static str)> {
+/// Settings below `net.` of a node, as the original has them, its faults among them. Those of IPVS are left out where the node's own
+/// programs make them.
+pub(crate) fn of(kind: Kind, makes_its_own: bool) -> Vec<(&'static str, &'static str)> {
     let mut settings = Vec::new();
     let forwards = matches!(kind, Kind::Internet | Kind::Router | Kind::L4);
     if forwards {
@@ -17,7 +18,7 @@ pub(crate) fn of(kind: Kind) -> Vec<(&'static str, &'static str)> {
         settings.push(("net.ipv4.fib_multipath_use_neigh", "1"));
         settings.push(("net.ipv4.fib_multipath_hash_policy", "1"));
     }
-    if kind == Kind::L4 {
+    if kind == Kind::L4 && !makes_its_own {
         settings.extend(IPVS);
     }
     settings

@@ -90,7 +90,7 @@ fn a_size_that_the_address_plan_has_no_room_for_is_refused_in_words() {
 #[test]
 fn routes_of_the_world_lead_over_both_routers_in_both_families() {
     let topology = full();
-    let lines = topology.commands(topology.node("internet").unwrap());
+    let lines = topology.commands(topology.node("internet").unwrap(), false);
     for line in [
         "route add 203.0.113.0/24 via 192.0.2.2\n",
         "route add 2001:db8::203.0.113.0/120 via 2001:db8::c000:202\n",
@@ -104,7 +104,7 @@ fn routes_of_the_world_lead_over_both_routers_in_both_families() {
 #[test]
 fn an_l7_node_has_a_tunnel_of_each_family_with_the_services_on_it() {
     let topology = full();
-    let lines = topology.commands(topology.node("LB7-2").unwrap());
+    let lines = topology.commands(topology.node("LB7-2").unwrap(), false);
     for line in [
         "link add tunlv4 type ipip local 192.0.2.140\n",
         "link add tunlv6 type ip6tnl mode ip6ip6 local 2001:db8::c000:28c\n",
@@ -119,7 +119,7 @@ fn an_l7_node_has_a_tunnel_of_each_family_with_the_services_on_it() {
 #[test]
 fn users_have_an_address_of_each_family_on_lo() {
     let topology = full();
-    let lines = topology.commands(topology.node("users").unwrap());
+    let lines = topology.commands(topology.node("users").unwrap(), false);
     assert!(lines.contains("addr add 203.0.113.200/32 dev lo\n"));
     assert!(lines.contains("addr add 2001:db8::cb00:71c8/128 dev lo nodad\n"));
     assert!(!lines.contains("203.0.113.201"));
@@ -127,15 +127,18 @@ fn users_have_an_address_of_each_family_on_lo() {
 
 #[test]
 fn the_original_faults_are_kept() {
-    let settings = sysctl::of(Kind::L4);
+    let settings = sysctl::of(Kind::L4, false);
     for fault in [("net.ipv4.vs.expire_nodest_conn", "0"), ("net.ipv4.vs.schedule_icmp", "0")] {
         assert!(settings.contains(&fault));
     }
     // The world spreads by addresses, the routers by five tuples.
     let spreads = ("net.ipv4.fib_multipath_hash_policy", "1");
-    assert!(sysctl::of(Kind::Router).contains(&spreads) && !sysctl::of(Kind::Internet).contains(&spreads));
+    assert!(
+        sysctl::of(Kind::Router, false).contains(&spreads)
+            && !sysctl::of(Kind::Internet, false).contains(&spreads)
+    );
     let topology = full();
-    let lines = topology.commands(topology.node("LB4-1").unwrap());
+    let lines = topology.commands(topology.node("LB4-1").unwrap(), false);
     assert!(!lines.contains("2001:db8::203.0.113.0/120"), "{lines}");
 }
 
@@ -145,4 +148,16 @@ fn services_are_four_of_each_family() {
     assert_eq!(services.len(), 8);
     assert_eq!(services.first().map(ToString::to_string).as_deref(), Some("198.51.100.1"));
     assert_eq!(services.last().map(ToString::to_string).as_deref(), Some("2001:db8::c633:6404"));
+}
+
+#[test]
+fn what_the_programs_of_a_node_make_is_not_made_for_them() {
+    let topology = full();
+    for name in ["LB4-1", "LB7-1"] {
+        let node = topology.node(name).unwrap();
+        let (given, rest) = (topology.commands(node, false), topology.commands(node, true));
+        assert!(given.contains("198.51.100.1/32") && !rest.contains("198.51.100."), "{rest}");
+        assert!(!rest.contains("tunl") && rest.contains("route add 203.0.113.0/24"), "{rest}");
+    }
+    assert!(sysctl::of(Kind::L4, true).iter().all(|(name, _)| !name.contains("vs.")));
 }

@@ -10,6 +10,7 @@ use anyhow::Result;
 
 use super::World;
 use crate::command;
+use crate::stack::Stack;
 use crate::topology::{Kind, address};
 
 /// Lines of a log that are shown of a program that has ended.
@@ -34,7 +35,7 @@ impl World {
             }
         }
         for node in self.names(Kind::L4) {
-            self.note(&mut lines, &node, "keepalived", "ipvsadm -Ln", |world| world.ipvs_lacks(&node));
+            self.note(&mut lines, &node, self.balancer(), "ipvsadm -Ln", |world| world.ipvs_lacks(&node));
         }
         for node in self.names(Kind::Router) {
             self.note(&mut lines, &node, "bird", "birdc -s /run/bird.ctl show route", |world| {
@@ -42,6 +43,14 @@ impl World {
             });
         }
         lines
+    }
+
+    /// The program that keeps IPVS on L4 nodes.
+    pub(super) fn balancer(&self) -> &'static str {
+        match self.choice.l4 {
+            Stack::Classic => "keepalived",
+            Stack::Weir => "weir",
+        }
     }
 
     /// Waits until nothing is lacking.

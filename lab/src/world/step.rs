@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use super::World;
 use crate::fabric::Daemon;
 use crate::paths;
-use crate::stack::{AGENT_FILE, DISABLE_FILE, Outfit, keepalived};
+use crate::stack::{AGENT_FILE, DISABLE_FILE, Outfit, Stack, keepalived, weir};
 use crate::topology::{Kind, address};
 
 /// How long programs of a node may take to end: Weir drains for up to half a minute.
@@ -120,17 +120,20 @@ impl World {
     /// Has L4 nodes use the first `count` L7 nodes.
     fn tell_l4(&mut self, count: u32) -> Result<()> {
         self.l7 = count;
-        let text = keepalived::configuration(self.topology.size, count);
+        let (file, text) = match self.choice.l4 {
+            Stack::Classic => (keepalived::FILE, keepalived::configuration(self.topology.size, count)),
+            Stack::Weir => (weir::FILE, weir::fleet(&self.topology, self.choice, count)),
+        };
         let nodes = self.names(Kind::L4);
         for node in &nodes {
-            self.fabric.write(node, keepalived::FILE, &text)?;
-            if let Some(daemon) = self.program(node, "keepalived") {
+            self.fabric.write(node, file, &text)?;
+            if let Some(daemon) = self.program(node, self.balancer()) {
                 daemon.signal(Signal::HUP)?;
             }
         }
         self.await_that("every L4 node has the new list of L7 nodes", KNOWN_WITHIN, || {
             for node in &nodes {
-                if self.program(node, "keepalived").is_some()
+                if self.program(node, self.balancer()).is_some()
                     && let Some(lacks) = self.ipvs_lacks(node)?
                 {
                     return Ok(Some(format!("{node}: {lacks}")));
