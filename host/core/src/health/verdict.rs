@@ -141,7 +141,7 @@ pub type Answer = Box<dyn FnOnce(Judgement) + Send>;
 /// Says what observations mean.
 ///
 /// Questions about one server are answered in the order in which they were asked. Every question is answered, within the
-/// deadline of a plugin and whatever waits before it; a judge that has too many of them answers [`Judgement::Failed`] at once.
+/// deadline of a plugin and whatever waits before it; a judge that has too many of them answers [`Judgement::Nobody`] at once.
 pub trait Judge: Send + Sync + fmt::Debug {
     /// What does this mean? Never blocks.
     fn judge(&self, subject: Subject, observation: Observation, answer: Answer);

@@ -182,8 +182,8 @@ pub trait ChooserSource: Send + Sync {
     /// [`ChooserSource::instance`] again from time to time.
     fn failed(&self, worker: usize, generation: u64, hook: &'static str, failure: &Failure);
 
-    /// A worker asked this; some are kept to try the next version with. Some ten nanoseconds.
-    fn seen(&self, worker: usize, question: &Question);
+    /// A worker asked this about this name; some are kept to try the next version with. Some ten nanoseconds.
+    fn seen(&self, worker: usize, name: &Arc<str>, question: &Question);
 }
 
 /// What the fleet file says of the answers of a policy.
