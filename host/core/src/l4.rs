@@ -1,0 +1,46 @@
+//! What the nodes of the L4 tier want of their kernels and routers, decided from the fleet file and what is known of l7 nodes.
+//!
+//! ```text
+//!   Fleet ---- Layout: which targets are checked, who is behind which service, in join order
+//!                |
+//!   health ---- Machine ---- Desired: IPVS, addresses, settings, what routers are told
+//!   files, words    handle(Event, now) -> Vec<Action>, deadline()
+//! ```
+//!
+//! The table of a service is a function of the fleet file and of the present standing of each l7 node, never of what happened
+//! before: two l4 nodes that know the same have the same table. Whoever fails, drains or is in maintenance keeps its place and its
+//! rows and takes no new connections; only who leaves the fleet file is deleted. What does depend on the past is whether an
+//! address is announced, between the two numbers of the [quorum](crate::config::Quorum): that is what hysteresis is.
+//!
+//! | module | knows |
+//! |---|---|
+//! | `layout` | targets, services and members, from the fleet file alone |
+//! | `standing` | what is known of a target |
+//! | `table` | standings to IPVS |
+//! | `quorum` | which addresses may be announced |
+//! | `announcement` | what routers are told |
+//! | `machine` | events in, desired state out |
+//! | `status` | what an operator is shown |
+//! | `receiver` | the network side of an l7 node |
+//! | `settings` | what is asked of the kernels |
+//! | `explain` | where a flow goes, and where it would go if |
+
+mod announcement;
+mod explain;
+mod layout;
+mod machine;
+mod quorum;
+mod receiver;
+mod settings;
+mod standing;
+mod status;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use announcement::Keys;
+pub use explain::{Explanation, Flow, NoExplanation, Outcome, Supposed, Supposition, explain};
+pub use layout::{Layout, Target};
+pub use machine::{Action, Event, Machine};
+pub use receiver::{MAX_SEGMENT, has_tunnels, receiver};
+pub use status::{AddressStatus, Announcing, NodeStatus, Status};

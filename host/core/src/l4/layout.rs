@@ -1,0 +1,140 @@
+//! What follows from the fleet file alone: which targets are checked, and who is behind which service.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use crate::config::{AddressFamily, CheckType, Fleet, Name, Node, Role, Service, Through};
+
+/// Something that is checked of an l7 node. Services that cannot differ in the outcome share a target, so that a node with a
+/// thousand services is not asked a thousand times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Unique in a fleet; changes with whatever is asked. For people: `l7-1 192.0.2.11:80 /healthcheck`.
+    pub name: Arc<str>,
+    /// The l7 node.
+    pub node: Name,
+    /// Where the check connects to: the node's own address, or a service address.
+    pub to: SocketAddr,
+    /// The end of the tunnel that leads there, where it is a service address.
+    pub via: Option<IpAddr>,
+    /// What is asked for over HTTP; `None`: a connection is enough.
+    pub path: Option<String>,
+}
+
+/// An l7 node behind a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Member {
+    /// The l7 node.
+    pub(super) node: Name,
+    /// Its end of the tunnel, and the port of the service: what the kernel hashes.
+    pub(super) endpoint: SocketAddr,
+    /// Its place in [`Layout::targets`].
+    pub(super) target: usize,
+}
+
+/// A service address with its port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Row {
+    /// The service.
+    pub(super) service: Name,
+    /// What clients connect to.
+    pub(super) at: SocketAddr,
+    /// In join order.
+    pub(super) members: Vec<Member>,
+}
+
+/// All targets, services and members of a fleet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Layout {
+    pub(super) targets: Vec<Target>,
+    pub(super) rows: Vec<Row>,
+    index: HashMap<Arc<str>, usize>,
+}
+
+impl Layout {
+    /// Of this fleet.
+    pub fn of(fleet: &Fleet) -> Self {
+        let mut layout = Self::default();
+        let nodes = in_join_order(fleet);
+        // Two targets of different places may be asked the same, so a name may come up often; a place only once.
+        for (service_name, service) in &fleet.services {
+            for address in &service.addresses {
+                let family = AddressFamily::of(*address);
+                let at = SocketAddr::new(*address, service.port);
+                let member = |(name, node): &(&Name, &Node)| {
+                    let own = node.address(family)?;
+                    let target = target(fleet, service, at, name, own);
+                    Some(((*name).clone(), SocketAddr::new(own, service.port), target))
+                };
+                let members: Vec<_> = nodes.iter().filter_map(member).collect();
+                let members = members
+                    .into_iter()
+                    .map(|(node, endpoint, target)| Member { node, endpoint, target: layout.place(target) })
+                    .collect();
+                layout.rows.push(Row { service: service_name.clone(), at, members });
+            }
+        }
+        layout
+    }
+
+    /// What is to be checked.
+    pub fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    /// The targets of one l7 node: an operator's word about the node is said of each.
+    pub fn of_node(&self, node: &str) -> impl Iterator<Item = &Target> {
+        self.targets.iter().filter(move |target| target.node.as_str() == node)
+    }
+
+    /// The place of the target of this name.
+    pub(super) fn position(&self, name: &str) -> Option<usize> {
+        self.index.get(name).copied()
+    }
+
+    /// Every service address, once, in order.
+    pub(super) fn addresses(&self) -> Vec<IpAddr> {
+        let mut addresses: Vec<IpAddr> = self.rows.iter().map(|row| row.at.ip()).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses
+    }
+
+    fn place(&mut self, target: Target) -> usize {
+        let next = self.targets.len();
+        let place = *self.index.entry(Arc::clone(&target.name)).or_insert(next);
+        if place == next {
+            self.targets.push(target);
+        }
+        place
+    }
+}
+
+/// The l7 nodes, the oldest first. All l4 nodes add destinations in this order, so that all kernels have the same list.
+pub(super) fn in_join_order(fleet: &Fleet) -> Vec<(&Name, &Node)> {
+    let mut nodes: Vec<_> = fleet.nodes.iter().filter(|(_, node)| node.has(Role::L7)).collect();
+    nodes.sort_by_key(|(_, node)| node.join);
+    nodes
+}
+
+fn target(fleet: &Fleet, service: &Service, at: SocketAddr, node: &Name, own: IpAddr) -> Target {
+    let check = &fleet.l4.check;
+    let path = match check.kind {
+        CheckType::Tcp => None,
+        CheckType::Http => {
+            let path = check.path.as_deref().or(service.healthcheck.path()).unwrap_or("/");
+            Some(path.to_owned())
+        }
+    };
+    let (to, via) = match check.through {
+        Through::Node => (SocketAddr::new(own, at.port()), None),
+        Through::Tunnel => (at, Some(own)),
+    };
+    let mut name = format!("{node} {to}");
+    if let Some(path) = &path {
+        name.push(' ');
+        name.push_str(path);
+    }
+    Target { name: name.into(), node: node.clone(), to, via, path }
+}

@@ -1,0 +1,286 @@
+//! The machine of an l4 node: events in, desired state out, nothing done.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::announcement::{Keys, lacks_key, speaker};
+use super::layout::{Layout, in_join_order};
+use super::quorum::{Supports, needed};
+use super::standing::Standing;
+use super::status::{AddressStatus, Announcing, NodeStatus, Status};
+use super::{settings, table};
+use crate::bgp::Wish;
+use crate::config::{AddressFamily, Fleet, Name, Node};
+use crate::desired::{Desired, ServiceAddress};
+use crate::health::{self, Admin};
+use crate::time::Moment;
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// [`Machine::deadline`] has come. Too early or too late does no harm.
+    Timer,
+    /// A target is like this now. To be said of every target once, and then of every change.
+    Health {
+        /// [`Target::name`](super::Target::name).
+        target: Arc<str>,
+        /// What its health machine says.
+        status: Box<health::Status>,
+    },
+    /// Whether the file is there that takes this node out.
+    Disabled(bool),
+    /// An operator's word about this node itself. `Drain` and `Maint` do the same: it is left, and goes on forwarding.
+    Operator(Admin),
+    /// The fleet file says something else now, or the neighbors' secrets are others.
+    Fleet(Arc<Fleet>, Keys),
+    /// This node is to end, and why, in words for the operators of routers. Not to be said when only this process ends.
+    Stop(String),
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// This is wanted now. Never the same twice in a row.
+    Set(Box<Desired>),
+    /// [`Machine::layout`] has other targets.
+    Watch,
+    /// For the log: what has changed that an operator wants to know.
+    Note(String),
+}
+
+/// All that decides what one l4 node wants.
+///
+/// Drive it so: watch the targets of [`layout`](Self::layout), tell it what becomes of them, perform what
+/// [`handle`](Self::handle) returns, and tell it the time at [`deadline`](Self::deadline).
+///
+/// It wants nothing until the first round of checks is over. So a node announces nothing that nobody has looked at; and where a sidecar
+/// is at work already, a host process that has just started does not withdraw what another one announced.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    node: String,
+    fleet: Arc<Fleet>,
+    keys: Keys,
+    layout: Layout,
+    /// One for each target.
+    standings: Vec<Standing>,
+    supports: Supports,
+    /// The end of the first round, whoever is silent; `None`: it is over.
+    patience: Option<Moment>,
+    disabled: bool,
+    operator: Admin,
+    stopping: Option<String>,
+    wanted: Option<Desired>,
+}
+
+impl Machine {
+    /// The machine of this node. `operator`: what was said of it in an earlier process.
+    pub fn new(fleet: Arc<Fleet>, node: &str, keys: Keys, operator: Admin, now: Moment) -> Self {
+        let layout = Layout::of(&fleet);
+        Self {
+            node: node.to_owned(),
+            keys,
+            standings: vec![Standing::default(); layout.targets.len()],
+            layout,
+            supports: Supports::default(),
+            patience: Some(now.after(patience(&fleet))),
+            disabled: false,
+            operator,
+            stopping: None,
+            wanted: None,
+            fleet,
+        }
+    }
+
+    /// What is to be checked.
+    pub const fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// What is wanted; `None` before the end of the first round.
+    pub const fn wanted(&self) -> Option<&Desired> {
+        self.wanted.as_ref()
+    }
+
+    /// When [`Event::Timer`] is due.
+    pub const fn deadline(&self) -> Option<Moment> {
+        self.patience
+    }
+
+    /// Takes one event in.
+    pub fn handle(&mut self, event: Event, now: Moment) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match event {
+            Event::Timer => {}
+            Event::Health { target, status } => {
+                let place = self.layout.position(&target);
+                let Some(standing) = place.and_then(|place| self.standings.get_mut(place)) else {
+                    return actions;
+                };
+                let next = Standing::of(&status).after(*standing);
+                // Most of what changes about a target (notes, reasons) changes nothing here.
+                if next == *standing {
+                    return actions;
+                }
+                *standing = next;
+            }
+            Event::Disabled(there) => self.disabled = there,
+            Event::Operator(admin) => self.operator = admin,
+            Event::Fleet(fleet, keys) => {
+                if self.take(fleet, keys) {
+                    actions.push(Action::Watch);
+                }
+            }
+            Event::Stop(why) => self.stopping = Some(why),
+        }
+        self.decide(now, &mut actions);
+        actions
+    }
+
+    /// What an operator is shown.
+    pub fn status(&self) -> Status {
+        let (announcing, why) = self.announcing();
+        let l4 = &self.fleet.l4;
+        let address = |(address, support): (_, super::quorum::Support)| AddressStatus {
+            address,
+            announced: support.announced && announcing == Announcing::Yes,
+            taking: support.taking,
+            nodes: support.nodes,
+            needed: needed(l4, support.announced),
+        };
+        Status {
+            announcing,
+            why,
+            addresses: self.supports.iter().map(address).collect(),
+            nodes: self.nodes(),
+            table: self.wanted.as_ref().map(|_| self.digest()),
+            silent_neighbors: self.silent_neighbors(),
+        }
+    }
+
+    /// Another fleet. What is known of targets that go on stays known, and what is new stands as the node stood before. Says whether the
+    /// targets are others.
+    fn take(&mut self, fleet: Arc<Fleet>, keys: Keys) -> bool {
+        let layout = Layout::of(&fleet);
+        let inherited = |target: &super::Target| {
+            let family = AddressFamily::of(target.to.ip());
+            let same_end = |old: &&super::Target| {
+                old.node == target.node && AddressFamily::of(old.to.ip()) == family
+            };
+            let mut old = self.layout.targets.iter().zip(&self.standings);
+            let known = self.layout.position(&target.name).and_then(|place| self.standings.get(place).copied());
+            known.or_else(|| old.find(|(old, _)| same_end(old)).map(|(_, standing)| *standing))
+        };
+        let standings = layout.targets.iter().map(|target| inherited(target).unwrap_or_default()).collect();
+        let others = layout.targets != self.layout.targets;
+        (self.fleet, self.keys, self.layout, self.standings) = (fleet, keys, layout, standings);
+        others
+    }
+
+    fn decide(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        if let Some(patience) = self.patience {
+            if patience > now && !self.standings.iter().all(|standing| standing.known) {
+                return;
+            }
+            self.patience = None;
+        }
+        let before = self.supports.clone();
+        self.supports.count(&self.fleet.l4, &self.layout, &self.standings);
+        let desired = self.desired();
+        if self.wanted.as_ref() == Some(&desired) {
+            return;
+        }
+        actions.extend(self.notes(&before).map(Action::Note));
+        self.wanted = Some(desired.clone());
+        actions.push(Action::Set(Box::new(desired)));
+    }
+
+    fn desired(&self) -> Desired {
+        let announced = self.supports.iter().filter(|(_, support)| support.announced).map(|(address, _)| address);
+        let mut speaker = speaker(&self.fleet, &self.node, &self.keys, announced, self.wish());
+        if let (Some(speaker), Some(why)) = (&mut speaker, &self.stopping) {
+            speaker.reason.clone_from(why);
+        }
+        Desired {
+            addresses: self.layout.addresses().into_iter().map(ServiceAddress).collect(),
+            sysctls: settings::l4(),
+            ipvs: table::wanted(&self.fleet, &self.layout, &self.standings),
+            speaker,
+            hold: self.fleet.l4.host_hold.get(),
+            ..Desired::default()
+        }
+    }
+
+    fn wish(&self) -> Wish {
+        match self.announcing().0 {
+            Announcing::Ended => Wish::Stop,
+            Announcing::No => Wish::Leave,
+            Announcing::Yes | Announcing::NotYet => Wish::Announce,
+        }
+    }
+
+    fn announcing(&self) -> (Announcing, String) {
+        if let Some(why) = &self.stopping {
+            return (Announcing::Ended, format!("this node ends: {why}"));
+        }
+        if self.disabled {
+            return (Announcing::No, format!("{} exists", self.fleet.l4.disable_file));
+        }
+        match self.operator {
+            Admin::Drain => return (Announcing::No, "drained by an operator".to_owned()),
+            Admin::Maint => return (Announcing::No, "in maintenance by an operator".to_owned()),
+            Admin::Ready => {}
+        }
+        match self.patience {
+            Some(_) => (Announcing::NotYet, "the first round of checks is not over".to_owned()),
+            None => (Announcing::Yes, String::new()),
+        }
+    }
+
+    /// What has changed about addresses since `before`.
+    fn notes(&self, before: &Supports) -> impl Iterator<Item = String> {
+        let before: std::collections::BTreeMap<_, _> = before.iter().collect();
+        let note = move |(address, support): (_, super::quorum::Support)| {
+            let was = before.get(&address).is_some_and(|before| before.announced);
+            let count = format!("{} of {} l7 nodes take connections", support.taking, support.nodes);
+            match (was, support.announced) {
+                (false, true) => Some(format!("{address} may be announced: {count}")),
+                (true, false) => Some(format!("{address} is withdrawn: {count}")),
+                _ => None,
+            }
+        };
+        self.supports.iter().filter_map(note).collect::<Vec<_>>().into_iter()
+    }
+
+    fn nodes(&self) -> Vec<NodeStatus> {
+        let status = |(name, node): (&Name, &Node)| {
+            let targets = self.layout.targets.iter().zip(&self.standings);
+            let own = targets.filter(|(target, _)| target.node == *name);
+            NodeStatus {
+                name: name.to_string(),
+                join: node.join.unwrap_or_default(),
+                weight: node.weight(),
+                targets: own.map(|(target, standing)| (target.name.to_string(), standing.taking)).collect(),
+            }
+        };
+        in_join_order(&self.fleet).into_iter().map(status).collect()
+    }
+
+    /// Neighbors that are left out, since what their `password-file` names cannot be read.
+    fn silent_neighbors(&self) -> Vec<String> {
+        let neighbors = self.fleet.bgp.iter().flat_map(|bgp| &bgp.neighbors);
+        let mine = neighbors.filter(|neighbor| neighbor.is_of(&self.node));
+        mine.filter_map(|neighbor| lacks_key(neighbor, &self.keys)).map(ToString::to_string).collect()
+    }
+
+    /// One number for all tables: equal on two nodes that send every flow to the same l7 node.
+    fn digest(&self) -> u64 {
+        table::digest(&self.fleet, &self.layout, &self.standings)
+    }
+}
+
+/// How long the first round may take: a check of each target begins within a tenth of an interval and ends within its timeout. Twice that,
+/// since a machine that has just started is busy; whoever is silent then counts as down.
+fn patience(fleet: &Fleet) -> Duration {
+    let timing = fleet.l4.check.timing();
+    (timing.interval + timing.timeout) * 2
+}
