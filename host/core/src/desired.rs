@@ -22,6 +22,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ipvs;
+
 pub use address::ServiceAddress;
 pub use fault::Fault;
 pub use observed::{Counters, Difference, Observed, Part};
@@ -52,6 +54,12 @@ pub struct Desired {
     pub addresses: Vec<ServiceAddress>,
     /// Settings of the kernel that this node relies on.
     pub sysctls: Vec<Sysctl>,
+    /// Services and destinations of the kernel's balancer.
+    #[serde(default)]
+    pub ipvs: ipvs::Wanted,
+    /// Who is told of the addresses, and what; `None`: nobody.
+    #[serde(default)]
+    pub speaker: Option<speaker::Config>,
     /// So long after the host went away the announcements are withdrawn; forwarding goes on.
     pub hold: Duration,
 }
@@ -64,6 +72,8 @@ impl Default for Desired {
             tunnels: Vec::new(),
             addresses: Vec::new(),
             sysctls: Vec::new(),
+            ipvs: ipvs::Wanted::default(),
+            speaker: None,
             hold: DEFAULT_HOLD,
         }
     }
@@ -90,6 +100,10 @@ impl Desired {
             return Err(Fault::Twice { name: (*twice).to_owned() });
         }
         self.addresses.iter().try_for_each(ServiceAddress::check)?;
-        self.sysctls.iter().try_for_each(Sysctl::check)
+        self.sysctls.iter().try_for_each(Sysctl::check)?;
+        if let Some(speaker) = &self.speaker {
+            speaker.check()?;
+        }
+        Ok(())
     }
 }

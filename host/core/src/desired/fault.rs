@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{MAX_ENTRIES, PREFIX};
+use super::{MAX_ENTRIES, PREFIX, speaker};
 
 /// A desired state that no healthy host sends. All of it is refused; what was in force stays in force.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,4 +53,7 @@ pub enum Fault {
         /// The value.
         value: String,
     },
+    /// Something about neighbors and routes.
+    #[error(transparent)]
+    Speaker(#[from] speaker::Fault),
 }

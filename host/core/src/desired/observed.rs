@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::speaker;
+
 /// What the sidecar saw and did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {
@@ -11,6 +13,10 @@ pub struct Observed {
     pub observe_only: bool,
     /// What is otherwise than desired, after all that could be done was done. Empty: all is as it shall be.
     pub differences: Vec<Difference>,
+    /// The host was silent for longer than the hold, and the announcements are withdrawn.
+    pub host_is_silent: bool,
+    /// Neighbors and sessions; `None` where nobody is to be told anything.
+    pub speaker: Option<speaker::Status>,
     /// What was counted since the sidecar started.
     pub counters: Counters,
 }
