@@ -14,6 +14,8 @@
 //! | [`desired`] | nothing: what the network side of a node shall be, as a value that host and sidecar pass |
 //! | [`dns`] | what a DNS query is answered, by zone files and policies |
 //! | [`health`] | what is known of a server, and what may therefore be done with it |
+//! | [`ipvs`] | which commands make the kernel's balancer what it shall be, and which it can do without |
+//! | [`l4`] | what an L4 node wants of its kernel and its routers, and where a flow goes |
 //! | [`maglev`] | where the kernel of an L4 node puts a flow, and what a change would move |
 //! | [`model`] | what a server is: state, weight, load |
 //! | [`plugin`] | which version of a plugin is loaded, serves, or is out |
@@ -27,6 +29,8 @@ pub mod config;
 pub mod desired;
 pub mod dns;
 pub mod health;
+pub mod ipvs;
+pub mod l4;
 pub mod maglev;
 pub mod model;
 pub mod plugin;

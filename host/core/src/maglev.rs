@@ -17,12 +17,16 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use serde::{Deserialize, Serialize};
+
 pub use change::{Change, ChangeError, Effect};
 pub use destinations::{Destination, Destinations, DestinationsError, MAX_WEIGHT};
 pub use table::{Placement, Table, TooMany};
 
 /// Rows of a table: compiled into a kernel and not to be read from outside (`CONFIG_IP_VS_MH_TAB_INDEX`), hence a setting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Written as the number of rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
 pub struct Size {
     index: u8,
     rows: u32,
@@ -57,6 +61,25 @@ impl Size {
     }
 }
 
+/// No kernel has tables of so many rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no kernel has tables of {0} rows: it is one of the primes 251, 509, 1021, 2039, 4093 ... 131071")]
+pub struct NoSize(pub u32);
+
+impl TryFrom<u32> for Size {
+    type Error = NoSize;
+
+    fn try_from(rows: u32) -> Result<Self, NoSize> {
+        Self::from_rows(rows).ok_or(NoSize(rows))
+    }
+}
+
+impl From<Size> for u32 {
+    fn from(size: Size) -> Self {
+        size.rows
+    }
+}
+
 impl Default for Size {
     fn default() -> Self {
         Self::DEFAULT
@@ -64,7 +87,8 @@ impl Default for Size {
 }
 
 /// Address family of a service. It decides how much of an address is hashed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Family {
     /// Service addresses are IPv4.
     V4,
