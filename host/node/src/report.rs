@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use weir_core::model::State;
-use weir_wasm::{PluginStatus, Report};
+use weir_wasm::{Kind, PluginStatus, Report};
 
 use crate::status::{NodeStatus, PoolStatus};
 
@@ -93,22 +93,24 @@ pub(crate) fn plugins(list: &[PluginStatus]) -> String {
         let version = p.version.as_ref();
         let made = version.map_or_else(|| "-".to_owned(), |v| format!("{} {}", v.name, v.version));
         let hash = version.map_or("-", |v| v.sha256.get(..12).unwrap_or(&v.sha256)).to_owned();
-        let pick = version
-            .filter(|v| v.self_test.picks > 0)
+        let call = version
+            .filter(|v| v.self_test.questions > 0)
             .map_or_else(|| "-".to_owned(), |v| format!("{}/{} ns", v.self_test.p50_ns, v.self_test.p99_ns));
         vec![
             p.instance.clone(),
             p.file.clone(),
+            p.world.as_str().to_owned(),
             p.state.to_owned(),
             made,
             hash,
             p.plan.unwrap_or("-").to_owned(),
-            pick,
+            call,
             p.calls.to_string(),
             p.failures.values().sum::<u64>().to_string(),
         ]
     });
-    let head = ["plugin", "file", "state", "what", "sha256", "plan", "pick p50/p99", "calls", "failures"];
+    let head =
+        ["plugin", "file", "world", "state", "what", "sha256", "plan", "call p50/p99", "calls", "failures"];
     table(&mut out, &head, rows);
     for p in list {
         let error = p.last_error.as_ref().filter(|e| **e != p.reason);
@@ -133,15 +135,23 @@ pub(crate) fn inspected(file: &str, report: &Report) -> String {
     let kind = report.kind.map_or("plugin", |k| k.as_str());
     let _ = writeln!(out, "ok: {kind} {} {}: {}", report.name, report.version, report.summary);
     let test = &report.self_test;
-    let plan = report.plan.unwrap_or("none");
-    let _ = write!(out, "plan {plan}, update {:.1} us", ns(test.update_ns) / 1e3);
-    if test.picks > 0 {
-        let _ = write!(out, ", pick {} ns (99 of 100 under {} ns)", test.p50_ns, test.p99_ns);
+    let question = match report.kind {
+        Some(Kind::AgentCheck) => "evaluate",
+        Some(Kind::DnsAnswers) => "decide",
+        Some(Kind::Scheduler) | None => "pick",
+    };
+    let mut figures: Vec<String> = report.plan.iter().map(|plan| format!("plan {plan}")).collect();
+    if test.update_ns > 0 {
+        figures.push(format!("update {:.1} us", ns(test.update_ns) / 1e3));
+    }
+    if test.questions > 0 {
+        figures.push(format!("{question} {} ns (99 of 100 under {} ns)", test.p50_ns, test.p99_ns));
     }
     if test.golden_cases > 0 {
-        let _ = write!(out, ", {} golden cases", test.golden_cases);
+        figures.push(format!("{} golden cases", test.golden_cases));
     }
-    let _ = writeln!(out, ", memory {} KiB", report.memory_bytes / 1024);
+    figures.push(format!("memory {} KiB", report.memory_bytes / 1024));
+    let _ = writeln!(out, "{}", figures.join(", "));
     out
 }
 

@@ -1,6 +1,10 @@
 //! The contract of `wit/` as Rust types, generated, with the conversions to what `weir-core` speaks.
 //!
-//! `feedback` is optional, so it is looked up by name and its one enum is written out here.
+//! One module for each world; what the worlds share is generated once, with the scheduler's. `feedback` is optional, so it
+//! is looked up by name and its one enum is written out here.
+
+mod agent_check;
+mod dns_answers;
 
 use weir_core::model::State;
 use weir_core::schedule;
@@ -8,15 +12,47 @@ use weir_core::schedule;
 #[allow(missing_docs, unreachable_pub, reason = "generated; the documentation is in wit/")]
 #[allow(clippy::all, clippy::pedantic, clippy::unwrap_used, clippy::indexing_slicing, reason = "generated")]
 mod generated {
-    wasmtime::component::bindgen!({
-        path: "../../wit",
-        world: "weir:policy/scheduler",
-    });
+    pub mod scheduler {
+        wasmtime::component::bindgen!({
+            path: "../../wit",
+            world: "weir:policy/scheduler",
+        });
+    }
+
+    pub mod agent_check {
+        wasmtime::component::bindgen!({
+            path: "../../wit",
+            world: "weir:policy/agent-check",
+            with: {
+                "weir:policy/types": super::scheduler::weir::policy::types,
+                "weir:policy/log": super::scheduler::weir::policy::log,
+                "weir:policy/metrics": super::scheduler::weir::policy::metrics,
+                "weir:policy/env": super::scheduler::weir::policy::env,
+            },
+        });
+    }
+
+    pub mod dns_answers {
+        wasmtime::component::bindgen!({
+            path: "../../wit",
+            world: "weir:policy/dns-answers",
+            with: {
+                "weir:policy/types": super::scheduler::weir::policy::types,
+                "weir:policy/log": super::scheduler::weir::policy::log,
+                "weir:policy/metrics": super::scheduler::weir::policy::metrics,
+                "weir:policy/env": super::scheduler::weir::policy::env,
+            },
+        });
+    }
 }
 
-pub use generated::exports::weir::policy::{lifecycle, scheduling};
-pub use generated::weir::policy::{env, load, log, metrics, types};
-pub use generated::{Scheduler, SchedulerPre};
+pub use generated::agent_check::exports::weir::policy::checking;
+pub use generated::agent_check::{AgentCheck, AgentCheckPre};
+pub use generated::dns_answers::exports::weir::policy::answering;
+pub use generated::dns_answers::{DnsAnswers, DnsAnswersPre};
+pub use generated::scheduler::exports::weir::policy::scheduling;
+pub use generated::scheduler::weir::policy::{env, load, log, metrics, types};
+pub use generated::scheduler::{Scheduler, SchedulerPre};
 
 /// The package, without its version.
 pub const PACKAGE: &str = "weir:policy";

@@ -1,22 +1,23 @@
 //! Which world a component is for, and whether this host has what it wants. Done once for each content, before any of it runs.
 
-use wasmtime::component::{Component, InstancePre, types::ComponentItem};
+use wasmtime::component::{Component, Instance, InstancePre, types::ComponentItem};
 use wasmtime::{Engine, Store};
 
-use crate::bindings::{PACKAGE, Scheduler, SchedulerPre, VERSION};
+use crate::bindings::{AgentCheckPre, DnsAnswersPre, PACKAGE, SchedulerPre, VERSION};
 use crate::imports::{self, Host};
 use crate::instance;
 use crate::status::Kind;
 
-/// A compiled component that is a scheduler of this contract, with its imports resolved.
+/// A compiled component that is a plugin of this contract, with its imports resolved.
 #[derive(Clone)]
 pub struct Checked {
+    kind: Kind,
     pre: InstancePre<Host>,
 }
 
 impl std::fmt::Debug for Checked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Checked")
+        f.debug_struct("Checked").field("kind", &self.kind).finish_non_exhaustive()
     }
 }
 
@@ -24,11 +25,7 @@ impl std::fmt::Debug for Checked {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CheckError {
     /// A good component, for something else.
-    #[error(
-        "this is a plugin of world `{}`, which this host does not run yet; a pool wants one of world `{}`",
-        found.as_str(),
-        wanted.as_str()
-    )]
+    #[error("this is a plugin of world `{}`, and where it is named one of world `{}` is wanted", found.as_str(), wanted.as_str())]
     WrongWorld {
         /// What it is for.
         found: Kind,
@@ -43,8 +40,8 @@ pub enum CheckError {
     },
     /// Exports nothing of the contract.
     #[error(
-        "this is no plugin: it exports {exports}, and a scheduler exports `{PACKAGE}/scheduling@{}.{}.0`",
-        VERSION.0, VERSION.1
+        "this is no plugin: it exports {exports}, and a plugin exports `scheduling`, `checking` or `answering` of \
+         `{PACKAGE}@{}.{}`", VERSION.0, VERSION.1
     )]
     NoWorld {
         /// What it exports, in words.
@@ -52,8 +49,8 @@ pub enum CheckError {
     },
     /// Wants to call what is not offered.
     #[error(
-        "it imports `{name}`, which this host does not offer: a {} may import log, metrics, env and load \
-         of {PACKAGE} (no files, no sockets, no WASI)", wanted.as_str()
+        "it imports `{name}`, which this host does not offer: a plugin of world `{}` may import {} of {PACKAGE} \
+         (no files, no sockets, no WASI)", wanted.as_str(), imports_of(*wanted)
     )]
     ForeignImport {
         /// The import.
@@ -66,10 +63,19 @@ pub enum CheckError {
     Types(String),
 }
 
-/// Interfaces that a scheduler may import; `types` has no functions.
-const OFFERED: [&str; 5] = ["types", "log", "metrics", "env", "load"];
+/// Interfaces that a plugin of any world may import; `types` has no functions.
+const OFFERED: [&str; 4] = ["types", "log", "metrics", "env"];
+/// What only a scheduler may import.
+const LOAD: &str = "load";
 
-/// Checks that this is a scheduler and resolves its imports.
+const fn imports_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Scheduler => "log, metrics, env and load",
+        Kind::AgentCheck | Kind::DnsAnswers => "log, metrics and env",
+    }
+}
+
+/// Finds out which world this is for, and resolves its imports.
 ///
 /// # Errors
 /// In words that say what was found and what is wanted.
@@ -77,33 +83,42 @@ pub fn check(engine: &Engine, component: &Component) -> Result<Checked, CheckErr
     let ty = component.component_type();
     let exports: Vec<&str> = ty.exports(engine).map(|(name, _)| name).collect();
     let kind = kind_of(&exports)?;
-    if kind != Kind::Scheduler {
-        return Err(CheckError::WrongWorld { found: kind, wanted: Kind::Scheduler });
-    }
     for (name, item) in ty.imports(engine) {
         // Types alone can be imported from anywhere: nothing can be called.
         let only_types = matches!(&item.ty, ComponentItem::Type(_));
-        if !only_types && !offered(name) {
-            return Err(CheckError::ForeignImport { name: instance::brief(name), wanted: Kind::Scheduler });
+        if !only_types && !offered(kind, name) {
+            return Err(CheckError::ForeignImport { name: instance::brief(name), wanted: kind });
         }
     }
     let types = |e: wasmtime::Error| CheckError::Types(instance::brief(&format!("{e:#}")));
-    let linker = imports::linker(engine).map_err(types)?;
+    let linker = imports::linker(engine, kind).map_err(types)?;
     let pre = linker.instantiate_pre(component).map_err(types)?;
     // Looks up every export; their types are compared when the first instance is made, before anything is called.
-    SchedulerPre::new(pre.clone()).map_err(types)?;
-    Ok(Checked { pre })
+    match kind {
+        Kind::Scheduler => drop(SchedulerPre::new(pre.clone()).map_err(types)?),
+        Kind::AgentCheck => drop(AgentCheckPre::new(pre.clone()).map_err(types)?),
+        Kind::DnsAnswers => drop(DnsAnswersPre::new(pre.clone()).map_err(types)?),
+    }
+    Ok(Checked { kind, pre })
 }
 
 impl Checked {
-    /// Makes an instance in this Store, with `on-result` where it has one.
-    pub(crate) fn instantiate(
-        &self,
-        store: &mut Store<Host>,
-    ) -> wasmtime::Result<(Scheduler, Option<instance::OnResult>)> {
-        let made = self.pre.instantiate(&mut *store)?;
-        let guest = Scheduler::new(&mut *store, &made)?;
-        Ok((guest, instance::feedback(store, &made)?))
+    /// The world that it is for.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The same where it is for this world.
+    ///
+    /// # Errors
+    /// [`CheckError::WrongWorld`] where it is not.
+    pub fn of(self, wanted: Kind) -> Result<Self, CheckError> {
+        if self.kind == wanted { Ok(self) } else { Err(CheckError::WrongWorld { found: self.kind, wanted }) }
+    }
+
+    /// Makes an instance in this Store.
+    pub(crate) fn instantiate(&self, store: &mut Store<Host>) -> wasmtime::Result<Instance> {
+        self.pre.instantiate(store)
     }
 }
 
@@ -128,8 +143,11 @@ fn kind_of(exports: &[&str]) -> Result<Kind, CheckError> {
     Err(CheckError::NoWorld { exports })
 }
 
-fn offered(import: &str) -> bool {
-    of_package(import).is_some_and(|(interface, version)| OFFERED.contains(&interface) && speaks(version))
+fn offered(kind: Kind, import: &str) -> bool {
+    of_package(import).is_some_and(|(interface, version)| {
+        let named = OFFERED.contains(&interface) || (interface == LOAD && kind == Kind::Scheduler);
+        named && speaks(version)
+    })
 }
 
 /// Interface and version of a name such as `weir:policy/load@0.1.0`.
@@ -167,10 +185,15 @@ mod tests {
 
     #[test]
     fn only_the_contract_is_offered() {
+        let offered = |import| offered(Kind::Scheduler, import);
         assert!(offered("weir:policy/load@0.1.0"));
         assert!(!offered("weir:policy/load@1.0.0"));
         assert!(!offered("weir:policy/load@0.1.0-rc1"));
         assert!(!offered("weir:policy/files@0.1.0"));
         assert!(!offered("wasi:cli/stdout@0.2.0"));
+        for kind in [Kind::AgentCheck, Kind::DnsAnswers] {
+            assert!(super::offered(kind, "weir:policy/log@0.1.0"));
+            assert!(!super::offered(kind, "weir:policy/load@0.1.0"), "loads are a scheduler's");
+        }
     }
 }

@@ -17,14 +17,15 @@ use std::time::Instant;
 use wasmtime::component::{HasSelf, Linker};
 use weir_core::model::Server;
 
-use crate::bindings::{Scheduler, env, load, log, metrics, types};
+use crate::bindings::{AgentCheck, DnsAnswers, Scheduler, env, load, log, metrics, types};
 use crate::imports::meters::Handle;
 use crate::instance::{Limits, Watch};
+use crate::status::Kind;
 
 /// What is in the Store of one instance.
 #[derive(Debug)]
 pub struct Host {
-    /// The servers of the last `update`; `load` reads their counters.
+    /// The servers of a scheduler's last `update`; `load` reads their counters.
     pub(crate) servers: Arc<[Server]>,
     pub(crate) limits: Limits,
     pub(crate) watch: Watch,
@@ -142,9 +143,13 @@ impl load::Host for Host {
     }
 }
 
-/// Everything that a scheduler may import.
-pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Host>> {
+/// Everything that a plugin of this world may import.
+pub(crate) fn linker(engine: &wasmtime::Engine, kind: Kind) -> wasmtime::Result<Linker<Host>> {
     let mut linker = Linker::new(engine);
-    Scheduler::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?;
+    match kind {
+        Kind::Scheduler => Scheduler::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?,
+        Kind::AgentCheck => AgentCheck::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?,
+        Kind::DnsAnswers => DnsAnswers::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?,
+    }
     Ok(linker)
 }

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use weir_core::model::Server;
 
-use crate::check::CheckError;
-use crate::compile::{Compiler, LoadError, Workshop};
+use crate::check::Checked;
+use crate::compile::{Compiler, Workshop};
 use crate::engine::Engines;
 use crate::imports::Voice;
 use crate::runtime::InstanceSpec;
 use crate::status::{Kind, SelfTest};
-use crate::trial::Trial;
+use crate::trial::{Passed, Trial, TrialError};
+use crate::world::{Answering, Checking, Scheduling, World};
 
 /// What a file is and does.
 #[derive(Debug, Clone, Serialize)]
@@ -34,7 +34,7 @@ pub struct Report {
     pub version: String,
     /// One sentence by the author.
     pub summary: String,
-    /// Kind of its plan for the synthetic servers.
+    /// Kind of a scheduler's plan for the synthetic servers.
     pub plan: Option<&'static str>,
     /// Linear memory after the self-test, bytes.
     pub memory_bytes: usize,
@@ -59,8 +59,8 @@ impl Report {
     }
 }
 
-/// Loads a plugin, checks its type, describes, configures and tries it with synthetic servers. What goes wrong is in the
-/// report. `golden` is the text of its golden cases.
+/// Loads a plugin of any world, checks its type, describes, configures and tries it with what is made up. What goes wrong
+/// is in the report. `golden` is the text of its golden cases.
 pub fn inspect(wasm: &[u8], config: &str, golden: Option<&str>, compiler: Compiler) -> Report {
     let digest = crate::digest(wasm);
     let mut report = Report {
@@ -96,31 +96,34 @@ fn examine(
     let engines = Engines::start(1).map_err(|e| e.to_string())?;
     let cache: &Path = &dir.path().join("cache");
     let workshop = Workshop::new(&engines, compiler, cache).map_err(|e| e.to_string())?;
-    let loaded = workshop.load(wasm, crate::digest(wasm)).map_err(|error| {
-        if let LoadError::Check(CheckError::WrongWorld { found, .. }) = &error {
-            report.kind = Some(*found);
-        }
-        error.to_string()
-    })?;
+    let loaded = workshop.load(wasm, crate::digest(wasm)).map_err(|e| e.to_string())?;
     report.step("compile", loaded.compiling);
     report.step("check types", loaded.checking);
-    report.kind = Some(Kind::Scheduler);
-    let none: Arc<[Server]> = Arc::new([]);
-    let trial = Trial {
-        config,
-        memory: InstanceSpec::MEMORY,
-        voice: &Arc::new(Voice::new("check")),
-        golden,
-        servers: &none,
-        requests: &[],
+    let kind = loaded.checked.kind();
+    report.kind = Some(kind);
+    let passed = match kind {
+        Kind::Scheduler => try_out::<Scheduling>(config, golden, &engines, &loaded.checked),
+        Kind::AgentCheck => try_out::<Checking>(config, golden, &engines, &loaded.checked),
+        Kind::DnsAnswers => try_out::<Answering>(config, golden, &engines, &loaded.checked),
     };
-    let passed = trial.run(&engines, &loaded.checked).map_err(|e| e.to_string())?;
+    let passed = passed.map_err(|e| e.to_string())?;
     passed.steps.iter().for_each(|(name, took)| report.step(name, *took));
     report.name = passed.description.name;
     report.version = passed.description.version;
     report.summary = passed.description.summary;
-    report.plan = Some(passed.plan);
+    report.plan = passed.plan;
     report.memory_bytes = passed.memory;
     report.self_test = passed.self_test;
     Ok(())
+}
+
+fn try_out<W: World>(
+    config: &str,
+    golden: Option<&str>,
+    engines: &Engines,
+    checked: &Checked,
+) -> Result<Passed, TrialError> {
+    let (voice, scene) = (Arc::new(Voice::new("check")), W::Scene::default());
+    let trial = Trial::<W> { config, memory: InstanceSpec::MEMORY, voice: &voice, golden, scene: &scene };
+    trial.run(engines, checked)
 }

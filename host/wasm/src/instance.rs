@@ -1,23 +1,29 @@
-//! One scheduler in one Store, for one worker: calls with deadlines, answers checked, failures in words.
+//! One plugin in one Store, for one thread: calls with deadlines, answers checked, failures in words.
 //!
-//! The hot path is [`SchedulerInstance::pick`]: one exchange on the instance's own [`Lane`], a few stores, the call. The
+//! [`Instance`] is what all worlds have: making one, `describe`, `configure`, a call. On top of it each world asks its own
+//! questions: [`SchedulerInstance`], [`JudgeInstance`], [`ChooserInstance`].
+//!
+//! The hot path is [`Instance::call`]: one exchange on the instance's own [`Lane`], a few stores, the call. The
 //! deadline costs nothing but that: no clock is read until the first tick passes inside a call (see [`Watch`]).
 
+mod agent_check;
+mod dns_answers;
 mod limits;
+mod scheduler;
 mod watch;
 
+pub use agent_check::JudgeInstance;
+pub use dns_answers::ChooserInstance;
 pub use limits::Limits;
+pub use scheduler::{SchedulerGuest, SchedulerInstance};
 pub use watch::{Budget, Watch};
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use wasmtime::Store;
-use wasmtime::component::TypedFunc;
-use weir_core::model::Server;
-use weir_core::schedule::{Choice, Failure, Outcome, Plan, Policy, Request};
+use weir_core::schedule::Failure;
 
-use crate::bindings::{self, FEEDBACK, Scheduler, scheduling, types};
+use crate::bindings::types;
 use crate::check::Checked;
 use crate::engine::{Engines, Lane, Ticker};
 use crate::imports::Host;
@@ -60,32 +66,48 @@ pub enum SetupError {
     Invalid(String),
 }
 
-pub(crate) type OnResult = TypedFunc<(u32, bindings::Outcome, u32), ()>;
+/// The bindings of one world, over one instance of a component.
+pub trait Guest: Sized + Send + 'static {
+    /// Looks every export up.
+    ///
+    /// # Errors
+    /// An export that has another type than the contract says.
+    fn find(store: &mut Store<Host>, made: &wasmtime::component::Instance) -> wasmtime::Result<Self>;
 
-/// A scheduler that can be asked.
-pub struct SchedulerInstance {
+    /// `describe` of `lifecycle`.
+    ///
+    /// # Errors
+    /// The plugin's failure.
+    fn call_describe(&self, store: &mut Store<Host>) -> wasmtime::Result<types::Description>;
+
+    /// `configure` of `lifecycle`.
+    ///
+    /// # Errors
+    /// The plugin's failure.
+    fn call_configure(
+        &self,
+        store: &mut Store<Host>,
+        config: &str,
+    ) -> wasmtime::Result<Result<(), types::ConfigError>>;
+}
+
+/// A plugin that can be called.
+pub struct Instance<G> {
     store: Store<Host>,
-    guest: Scheduler,
-    on_result: Option<OnResult>,
+    guest: G,
     ticker: Arc<Ticker>,
     lane: Arc<Lane>,
-    /// Of the last `update`.
-    plan: Option<Plan>,
     /// A guest that failed must not be entered again.
     dead: bool,
 }
 
-impl std::fmt::Debug for SchedulerInstance {
+impl<G> std::fmt::Debug for Instance<G> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let plan = self.plan.as_ref().map(Plan::as_str);
-        f.debug_struct("SchedulerInstance")
-            .field("plan", &plan)
-            .field("dead", &self.dead)
-            .finish_non_exhaustive()
+        f.debug_struct("Instance").field("dead", &self.dead).finish_non_exhaustive()
     }
 }
 
-impl SchedulerInstance {
+impl<G: Guest> Instance<G> {
     /// Makes one. Takes about 15 microseconds and whatever the plugin does at its start, for which it has 50 ms.
     ///
     /// # Errors
@@ -99,7 +121,7 @@ impl SchedulerInstance {
         store.data_mut().watch.start(&Budget::UPDATE);
         store.set_epoch_deadline(1);
         ticker.begin(&lane);
-        let made = checked.instantiate(&mut store);
+        let made = checked.instantiate(&mut store).and_then(|made| G::find(&mut store, &made));
         ticker.end(&lane);
         let failed = |error: &wasmtime::Error| match failure_of(error, "start") {
             Failure::Trap(_) if error.downcast_ref::<wasmtime::Trap>().is_none() => {
@@ -107,8 +129,8 @@ impl SchedulerInstance {
             }
             failure => SetupError::Call { hook: "start", failure },
         };
-        let (guest, on_result) = made.map_err(|e| failed(&e))?;
-        Ok(Self { store, guest, on_result, ticker, lane, plan: None, dead: false })
+        let guest = made.map_err(|e| failed(&e))?;
+        Ok(Self { store, guest, ticker, lane, dead: false })
     }
 
     /// Who it is.
@@ -117,9 +139,7 @@ impl SchedulerInstance {
     /// A failure of the plugin.
     pub fn describe(&mut self) -> Result<Description, SetupError> {
         let said = self
-            .call("describe", &Budget::UPDATE, |guest, store| {
-                guest.weir_policy_lifecycle().call_describe(store)
-            })
+            .call("describe", &Budget::UPDATE, |guest, store| guest.call_describe(store))
             .map_err(|failure| SetupError::Call { hook: "describe", failure })?;
         Ok(Description {
             name: shown(&said.name, MAX_NAME),
@@ -133,14 +153,12 @@ impl SchedulerInstance {
     /// # Errors
     /// A failure of the plugin, or its refusal of the text.
     pub fn configure(&mut self, config: &str) -> Result<(), SetupError> {
-        self.call("configure", &Budget::CONFIGURE, |guest, store| {
-            guest.weir_policy_lifecycle().call_configure(store, config)
-        })
-        .map_err(|failure| SetupError::Call { hook: "configure", failure })?
-        .map_err(|refused| match refused {
-            types::ConfigError::Malformed(text) => SetupError::Malformed(shown(&text, MAX_SUMMARY)),
-            types::ConfigError::Invalid(text) => SetupError::Invalid(shown(&text, MAX_SUMMARY)),
-        })
+        self.call("configure", &Budget::CONFIGURE, |guest, store| guest.call_configure(store, config))
+            .map_err(|failure| SetupError::Call { hook: "configure", failure })?
+            .map_err(|refused| match refused {
+                types::ConfigError::Malformed(text) => SetupError::Malformed(shown(&text, MAX_SUMMARY)),
+                types::ConfigError::Invalid(text) => SetupError::Invalid(shown(&text, MAX_SUMMARY)),
+            })
     }
 
     /// Linear memory that it has now, bytes.
@@ -153,17 +171,13 @@ impl SchedulerInstance {
         &self.lane
     }
 
-    /// The plan of the last `update`.
-    pub fn plan(&self) -> Option<&Plan> {
-        self.plan.as_ref()
-    }
-
+    /// One call with a deadline. After a failure the guest is not entered again.
     #[inline]
     fn call<T>(
         &mut self,
         hook: &'static str,
         budget: &'static Budget,
-        call: impl FnOnce(&Scheduler, &mut Store<Host>) -> wasmtime::Result<T>,
+        call: impl FnOnce(&G, &mut Store<Host>) -> wasmtime::Result<T>,
     ) -> Result<T, Failure> {
         if self.dead {
             return Err(after_death());
@@ -181,68 +195,6 @@ impl SchedulerInstance {
             }
         }
     }
-}
-
-impl Policy for SchedulerInstance {
-    fn update(&mut self, servers: &Arc<[Server]>) -> Result<Plan, Failure> {
-        // The same list again, as when a worker takes over an instance that was prepared for it.
-        if let Some(plan) = &self.plan
-            && Arc::ptr_eq(&self.store.data().servers, servers)
-        {
-            return Ok(plan.clone());
-        }
-        self.plan = None;
-        self.store.data_mut().servers = Arc::clone(servers);
-        let list: Vec<scheduling::Server> = servers.iter().map(Into::into).collect();
-        let said = self.call("update", &Budget::UPDATE, |guest, store| {
-            guest.weir_policy_scheduling().call_update(store, &list)
-        })?;
-        let plan = match said {
-            scheduling::Plan::Table(rows) => Plan::table(rows, servers.len()),
-            scheduling::Plan::Cycle(steps) => Plan::cycle(steps, servers.len()),
-            scheduling::Plan::PerRequest => Ok(Plan::PerRequest),
-            scheduling::Plan::Fallback => Ok(Plan::Fallback),
-        }
-        .map_err(|e| Failure::Invalid(format!("{e} (from `update`)")))?;
-        self.plan = Some(plan.clone());
-        Ok(plan)
-    }
-
-    #[inline]
-    fn pick(&mut self, request: Request) -> Result<Choice, Failure> {
-        // A plugin that gave a plan does not expect the question; for a moment, while a new version is put to use, it may come.
-        if !matches!(self.plan, Some(Plan::PerRequest)) {
-            return Ok(Choice::Fallback);
-        }
-        self.call("pick", &Budget::PICK, |guest, store| {
-            guest.weir_policy_scheduling().call_pick(store, request.into())
-        })
-        .map(Into::into)
-    }
-
-    fn wants_results(&self) -> bool {
-        self.on_result.is_some()
-    }
-
-    fn on_result(&mut self, server: u32, outcome: Outcome, latency: Duration) -> Result<(), Failure> {
-        let Some(on_result) = self.on_result else { return Ok(()) };
-        let micros = u32::try_from(latency.as_micros()).unwrap_or(u32::MAX);
-        self.call("on-result", &Budget::PICK, |_, store| {
-            on_result.call(store, (server, outcome.into(), micros))
-        })
-    }
-}
-
-/// Finds the optional `on-result`.
-pub(crate) fn feedback(
-    store: &mut Store<Host>,
-    instance: &wasmtime::component::Instance,
-) -> wasmtime::Result<Option<OnResult>> {
-    let Some(interface) = instance.get_export_index(&mut *store, None, FEEDBACK) else { return Ok(None) };
-    let Some(function) = instance.get_export_index(&mut *store, Some(&interface), "on-result") else {
-        return Ok(None);
-    };
-    instance.get_typed_func(store, function).map(Some)
 }
 
 #[cold]

@@ -1,8 +1,9 @@
 //! Policies as WebAssembly components: load, check, limit, call, swap, quarantine. The only crate that knows wasmtime.
 //!
 //! Driven by a directory of files, by the fleet file and by failures that workers report; what shall happen then is
-//! decided by the pure machine [`weir_core::plugin`] and carried out here, off the threads that serve requests. A worker
-//! sees only [`weir_core::schedule::PolicySource`] and [`weir_core::schedule::Policy`].
+//! decided by the pure machine [`weir_core::plugin`] and carried out here, off the threads that serve requests. Those who
+//! ask see only traits of the core: [`weir_core::schedule::PolicySource`] for schedulers, [`weir_core::health::Judge`] for
+//! checks, [`weir_core::dns::answer::choose::ChooserSource`] for DNS answers.
 //!
 //! ```text
 //!  directory --> library --> hosted (one thread per instance) --> mailbox per worker --> worker: pick, 130 ns
@@ -17,7 +18,8 @@
 //! | [`compile`] | bytes to machine code, in a child process with limits, cached |
 //! | [`bindings`] | the contract of `wit/` as Rust types |
 //! | [`imports`] | what a plugin may call |
-//! | [`check`] | which world a component is for, and whether this host has it |
+//! | [`check`] | which world a component is for, and whether this host offers what it wants |
+//! | [`world`] | where the three worlds differ |
 //! | [`instance`] | one plugin in one Store: limits, deadlines, failures in words |
 //! | [`library`] | the plugin directory: events are hints, a scan is the truth |
 //! | [`trial`] | self-test, golden cases, canary |
@@ -37,9 +39,10 @@ pub mod library;
 mod runtime;
 pub mod status;
 pub mod trial;
+pub mod world;
 
 pub use compile::{Compiler, compile_child_main};
-pub use hosted::HostedScheduler;
+pub use hosted::{Hosted, HostedChooser, HostedJudge, HostedScheduler};
 pub use inspect::{Report, inspect};
 pub use library::Rules;
 pub use runtime::{InstanceSpec, Runtime, RuntimeError, RuntimeOptions};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::compile::{Compiler, Workshop};
 use crate::engine::Engines;
-use crate::hosted::HostedScheduler;
 use crate::hosted::kept::Shelves;
+use crate::hosted::{Hosted, HostedChooser, HostedJudge, HostedScheduler, Shown};
 use crate::library::{Library, Rules};
 use crate::status::PluginStatus;
 
@@ -48,7 +48,7 @@ pub struct InstanceSpec {
 }
 
 impl InstanceSpec {
-    /// Default memory limit of a scheduler: 16 MiB, a hundred times what the schedulers of this repository use.
+    /// Default memory limit: 16 MiB, a hundred times what the plugins of this repository use.
     pub const MEMORY: usize = 16 << 20;
     /// The largest memory limit: 128 MiB, what a JavaScript engine inside a component wants.
     pub const MEMORY_MAX: usize = 128 << 20;
@@ -74,11 +74,19 @@ pub enum RuntimeError {
 }
 
 /// Runs the plugins of a node. Threads: the ticker, the watcher of the directory, and one for each instance.
-#[derive(Debug)]
 pub struct Runtime {
     shared: Arc<Shared>,
     library: Library,
-    hosted: Mutex<Vec<Weak<HostedScheduler>>>,
+    hosted: Mutex<Vec<Weak<dyn Shown>>>,
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime")
+            .field("shared", &self.shared)
+            .field("library", &self.library)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What every instance needs.
@@ -126,17 +134,60 @@ impl Runtime {
         spec: InstanceSpec,
         on_change: impl Fn() + Send + Sync + 'static,
     ) -> Result<Arc<HostedScheduler>, RuntimeError> {
-        let hosted = HostedScheduler::start(
+        let hosted: Arc<HostedScheduler> = Hosted::start(
             name,
             spec,
+            self.shared.workers,
             Arc::clone(&self.shared),
             self.library.subscribe(),
             Box::new(on_change),
         )?;
+        self.show(&hosted);
+        Ok(hosted)
+    }
+
+    /// Starts a judge of health checks and agent lines, with a thread of its own. As [`Runtime::scheduler`] otherwise; until
+    /// something is loaded it answers [`weir_core::health::Judgement::Nobody`].
+    ///
+    /// # Errors
+    /// Where a thread cannot be started.
+    pub fn judge(
+        &self,
+        name: &str,
+        spec: InstanceSpec,
+        on_change: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Arc<HostedJudge>, RuntimeError> {
+        let (shared, subscription) = (Arc::clone(&self.shared), self.library.subscribe());
+        let hosted = HostedJudge::start(name, spec, shared, subscription, Box::new(on_change))?;
+        self.show(&hosted);
+        Ok(hosted)
+    }
+
+    /// Starts a chooser of addresses for this many DNS workers, which ask
+    /// [`weir_core::dns::answer::choose::ChooserSource::instance`] with numbers below it. As [`Runtime::scheduler`] otherwise;
+    /// `on_change` should wake the workers, so that they let go of what is old.
+    ///
+    /// # Errors
+    /// Where a thread cannot be started.
+    pub fn chooser(
+        &self,
+        name: &str,
+        spec: InstanceSpec,
+        workers: usize,
+        on_change: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Arc<HostedChooser>, RuntimeError> {
+        let (shared, subscription) = (Arc::clone(&self.shared), self.library.subscribe());
+        let hosted = Hosted::start(name, spec, workers, shared, subscription, Box::new(on_change))?;
+        self.show(&hosted);
+        Ok(hosted)
+    }
+
+    /// Has it in [`Runtime::status`] for as long as it lives.
+    fn show<T: Shown + 'static>(&self, hosted: &Arc<T>) {
+        let hosted = Arc::downgrade(hosted);
         let mut all = self.hosted.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|h| h.strong_count() > 0);
-        all.push(Arc::downgrade(&hosted));
-        Ok(hosted)
+        all.push(hosted);
     }
 
     /// Looks at the directory now, as on SIGHUP. Returns when every file was looked at; what follows from it goes on

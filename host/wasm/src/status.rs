@@ -33,13 +33,16 @@ impl Kind {
 pub struct PluginStatus {
     /// Its name in the fleet file.
     pub instance: String,
+    /// The world that is wanted of it where it is named. The file decides which it has; another one is rejected.
+    pub world: Kind,
     /// The file it is made from, a name in the plugin directory.
     pub file: String,
     /// `absent`, `loading`, `canary`, `active`, `backing-off`, `quarantined` or `rejected`.
     pub state: &'static str,
     /// Why it is in this state, in words; empty where there is nothing to say.
     pub reason: String,
-    /// Whether a version decides now. Where none does, pools use their native weighted round robin.
+    /// Whether a version decides now. Where none does, the host does what is written for its world: weighted round robin, checks
+    /// judged as without a plugin, all healthy addresses.
     pub serving: bool,
     /// Whether the version that decides is the last good one, and not the one asked for.
     pub last_good: bool,
@@ -47,7 +50,7 @@ pub struct PluginStatus {
     pub version: Option<VersionStatus>,
     /// Grows with every version and configuration that is put to use; 0 before the first.
     pub generation: u64,
-    /// What the version does for requests: `table`, `cycle`, `per-request`, `fallback`; absent before the first `plan`.
+    /// What a scheduler does for requests: `table`, `cycle`, `per-request`, `fallback`; absent before the first `plan`.
     pub plan: Option<&'static str>,
     /// Whether the last attempt to load something ended in its use.
     pub last_load_ok: bool,
@@ -67,8 +70,9 @@ pub struct PluginStatus {
 
 impl PluginStatus {
     /// Of an instance that nothing is known of yet.
-    pub(crate) fn loading(instance: &str, file: &str) -> Self {
+    pub(crate) fn loading(world: Kind, instance: &str, file: &str) -> Self {
         Self {
+            world,
             instance: instance.to_owned(),
             file: file.to_owned(),
             state: weir_core::plugin::State::Loading.as_str(),
@@ -106,7 +110,8 @@ pub struct VersionStatus {
     pub config_sha256: String,
     /// When it was put to use, seconds since 1970.
     pub loaded_unix: u64,
-    /// Linear memory of the instance that makes plans, bytes. Each worker has an instance of its own.
+    /// Linear memory of the instance that makes plans, else of the one that was tried, bytes. Each worker has an instance
+    /// of its own.
     pub memory_bytes: u64,
     /// What it may have at most, bytes.
     pub memory_limit_bytes: u64,
@@ -117,17 +122,17 @@ pub struct VersionStatus {
 /// Latency of synthetic calls, nanoseconds, on a thread that serves nothing. Includes about 30 ns for reading the clock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct SelfTest {
-    /// How many `pick` calls were made; 0 where the plan needs none.
-    pub picks: u32,
+    /// How many questions (`pick`, `evaluate`, `decide`) were asked; 0 where a plan needs none.
+    pub questions: u32,
     /// Half of them were faster.
     pub p50_ns: u64,
     /// 99 of 100 were faster.
     pub p99_ns: u64,
-    /// One `update`.
+    /// One `update`; of a `dns-answers` plugin, of all names.
     pub update_ns: u64,
     /// Golden cases that were compared.
     pub golden_cases: u32,
-    /// Requests that the new version was asked beside the old one.
+    /// Questions of just now that the new version was asked beside the old one.
     pub canary_requests: u32,
 }
 

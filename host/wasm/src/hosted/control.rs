@@ -18,11 +18,12 @@ use super::{Front, OnChange, Seat, lock};
 use crate::imports::Meters;
 use crate::library::{Finding, Subscription};
 use crate::runtime::{InstanceSpec, RuntimeError, Shared};
-use crate::status::{Kind, PluginStatus, VersionStatus};
+use crate::status::{PluginStatus, VersionStatus};
+use crate::world::World;
 
 /// What comes to the control thread.
 #[derive(Debug)]
-pub(crate) enum Message {
+pub(crate) enum Message<W: World> {
     /// The directory has changed.
     Look,
     /// The fleet file has changed.
@@ -32,19 +33,19 @@ pub(crate) enum Message {
     /// The loader has compiled and checked a version.
     Loaded(Version),
     /// The loader is done.
-    Tried(Version, Result<Box<Candidate>, Refusal>),
+    Tried(Version, Result<Box<Candidate<W>>, Refusal>),
     /// An operator wants everything tried again.
     Retry,
     /// There is no more use for it.
     Stop,
 }
 
-pub(crate) struct Control {
-    front: Arc<Front>,
+pub(crate) struct Control<W: World> {
+    front: Arc<Front<W>>,
     shared: Arc<Shared>,
     spec: InstanceSpec,
     subscription: Subscription,
-    messages: Sender<Message>,
+    messages: Sender<Message<W>>,
     on_change: OnChange,
     shelf: Shelf,
     machine: Machine,
@@ -54,7 +55,7 @@ pub(crate) struct Control {
     /// The file that something was found in last.
     found: Option<String>,
     /// Passed, and waiting for the machine's word.
-    ready: Option<Box<Candidate>>,
+    ready: Option<Box<Candidate<W>>>,
     serving: Option<Serving>,
     /// Seats whose instance is lost.
     lost: BTreeSet<Seat>,
@@ -67,13 +68,13 @@ struct Serving {
     status: VersionStatus,
 }
 
-impl Control {
+impl<W: World> Control<W> {
     pub(crate) fn new(
-        front: Arc<Front>,
+        front: Arc<Front<W>>,
         shared: Arc<Shared>,
         spec: InstanceSpec,
         subscription: Subscription,
-        messages: Sender<Message>,
+        messages: Sender<Message<W>>,
         on_change: OnChange,
     ) -> Result<Self, RuntimeError> {
         let shelf = shared.shelves.open(&front.name)?;
@@ -104,7 +105,7 @@ impl Control {
         Ok(control)
     }
 
-    pub(crate) fn run(mut self, inbox: &Receiver<Message>) {
+    pub(crate) fn run(mut self, inbox: &Receiver<Message<W>>) {
         self.look();
         loop {
             let wait = self.machine.deadline().map(|at| at.since(self.now()));
@@ -180,14 +181,11 @@ impl Control {
             return;
         }
         self.lost.insert(seat);
-        tracing::warn!(
-            plugin = &*self.front.name,
-            "{reason}; the native round robin chooses until it is made again"
-        );
+        tracing::warn!(plugin = &*self.front.name, "{reason}; {} until it is made again", W::INSTEAD);
         self.handle(Event::Failed { generation: self.machine.generation(), reason });
     }
 
-    fn tried(&mut self, version: Version, result: Result<Box<Candidate>, Refusal>) {
+    fn tried(&mut self, version: Version, result: Result<Box<Candidate<W>>, Refusal>) {
         match result {
             Ok(candidate) => {
                 self.ready = Some(candidate);
@@ -253,9 +251,9 @@ impl Control {
             Some(serving) => serving.mold.meters.successor(),
             None => Meters::default(),
         };
-        let around = Surroundings {
-            servers: lock(&self.front.servers).clone(),
-            requests: self.front.rings.iter().flat_map(super::Ring::read).collect(),
+        let around = Surroundings::<W> {
+            workers: self.front.mailboxes.len(),
+            scene: W::scene(&self.front.known),
             voice: Arc::clone(&self.front.voice),
             meters: Arc::new(meters),
         };
@@ -279,27 +277,27 @@ impl Control {
         let Some(candidate) = self.ready.take() else { return };
         let Candidate { mold, passed, planner, workers } = *candidate;
         let issue = self.front.issue.load(Ordering::Relaxed) + 1;
-        for instance in workers.iter().chain([&planner]) {
+        for instance in workers.iter().chain(&planner) {
             self.front.meter.enlist(instance.lane());
         }
         for (mailbox, instance) in self.front.mailboxes.iter().zip(workers) {
             mailbox.put(instance, issue);
         }
-        *lock(&self.front.planner) = Some((planner, issue));
+        *lock(&self.front.planner) = planner.map(|planner| (planner, issue));
         // After the mailboxes, which give nothing out before: a worker that sees the number finds its instance.
         self.front.issue.store(issue, Ordering::Release);
         self.lost.clear();
         let kept = self.shelf.keep(&mold.source);
         self.complain(kept);
         let status = VersionStatus {
-            kind: Kind::Scheduler,
+            kind: W::KIND,
             name: passed.description.name,
             version: passed.description.version,
             summary: passed.description.summary,
             sha256: version.content.to_string(),
             config_sha256: crate::digest(mold.source.config.as_bytes()).to_string(),
             loaded_unix: unix_now(),
-            memory_bytes: 0,
+            memory_bytes: passed.memory as u64,
             memory_limit_bytes: mold.source.memory as u64,
             self_test: passed.self_test,
         };
@@ -321,11 +319,11 @@ impl Control {
     /// Makes instances for the seats that have lost theirs; returns what went wrong.
     fn rebuild(&mut self) -> Option<String> {
         let serving = self.serving.as_ref()?;
-        let servers = lock(&self.front.servers).clone();
+        let scene = W::scene(&self.front.known);
         let issue = self.front.issue.load(Ordering::Relaxed);
         let mut planner = false;
         while let Some(seat) = self.lost.first().copied() {
-            let instance = match serving.mold.cast(&self.shared, &servers) {
+            let instance = match serving.mold.cast::<W>(&self.shared, &scene) {
                 Ok(instance) => instance,
                 Err(error) => return Some(error.to_string()),
             };
@@ -376,13 +374,13 @@ impl Control {
             generation: self.front.issue.load(Ordering::Relaxed),
             last_load_ok: self.last_load.0,
             last_load_unix: self.last_load.1,
-            ..PluginStatus::loading(&self.front.name, &self.spec.file)
+            ..PluginStatus::loading(W::KIND, &self.front.name, &self.spec.file)
         };
         *lock(&self.front.meters) = self.serving.as_ref().map(|s| Arc::clone(&s.mold.meters));
     }
 }
 
-impl Front {
+impl<W: World> Front<W> {
     pub(crate) fn status(&self) -> PluginStatus {
         let mut status = lock(&self.board).clone();
         if let Some(version) = &mut status.version

@@ -3,16 +3,15 @@
 
 use std::sync::Arc;
 
-use weir_core::model::Server;
 use weir_core::plugin::Version;
-use weir_core::schedule::{Policy, Request};
 
-use crate::check::Checked;
+use crate::check::{CheckError, Checked};
 use crate::compile::LoadError;
 use crate::imports::{Host, Meters, Voice};
-use crate::instance::{SchedulerInstance, SetupError};
+use crate::instance::SetupError;
 use crate::runtime::Shared;
 use crate::trial::{Passed, Trial, TrialError};
+use crate::world::World;
 
 /// What a version is made from.
 #[derive(Debug, Clone)]
@@ -35,11 +34,11 @@ pub(crate) struct Mold {
 
 /// A version that passed, ready to be put to use.
 #[derive(Debug)]
-pub(crate) struct Candidate {
+pub(crate) struct Candidate<W: World> {
     pub(crate) mold: Mold,
     pub(crate) passed: Passed,
-    pub(crate) planner: SchedulerInstance,
-    pub(crate) workers: Vec<SchedulerInstance>,
+    pub(crate) planner: Option<W::Instance>,
+    pub(crate) workers: Vec<W::Instance>,
 }
 
 /// Why there is none.
@@ -67,6 +66,12 @@ impl From<LoadError> for Refusal {
     }
 }
 
+impl From<CheckError> for Refusal {
+    fn from(error: CheckError) -> Self {
+        Self::Version(error.to_string())
+    }
+}
+
 impl From<TrialError> for Refusal {
     fn from(error: TrialError) -> Self {
         Self::Version(error.to_string())
@@ -80,55 +85,53 @@ impl From<SetupError> for Refusal {
 }
 
 /// What a version is tried with beside the one that serves.
-pub(crate) struct Surroundings {
-    pub(crate) servers: Arc<[Server]>,
-    pub(crate) requests: Vec<Request>,
+pub(crate) struct Surroundings<W: World> {
+    pub(crate) workers: usize,
+    pub(crate) scene: W::Scene,
     pub(crate) voice: Arc<Voice>,
     pub(crate) meters: Arc<Meters>,
 }
 
 /// All of it. `loaded` is called when it is compiled and checked.
-pub(crate) fn load(
+pub(crate) fn load<W: World>(
     shared: &Shared,
     source: Source,
-    around: Surroundings,
+    around: Surroundings<W>,
     loaded: impl FnOnce(),
-) -> Result<Candidate, Refusal> {
+) -> Result<Candidate<W>, Refusal> {
     let ready = shared.workshop.load(&source.wasm, source.version.content)?;
+    let checked = ready.checked.of(W::KIND)?;
     loaded();
-    let passed = Trial {
+    let Surroundings { workers, scene, voice, meters } = around;
+    let trial = Trial::<W> {
         config: &source.config,
         memory: source.memory,
-        voice: &around.voice,
+        voice: &voice,
         golden: source.golden.as_deref(),
-        servers: &around.servers,
-        requests: &around.requests,
-    }
-    .run(&shared.engines, &ready.checked)?;
-    let mold = Mold { source, checked: ready.checked, voice: around.voice, meters: around.meters };
-    let planner = mold.cast(shared, &around.servers)?;
-    let workers =
-        (0..shared.workers).map(|_| mold.cast(shared, &around.servers)).collect::<Result<_, _>>()?;
+        scene: &scene,
+    };
+    let passed = trial.run(&shared.engines, &checked)?;
+    let mold = Mold { source, checked, voice, meters };
+    let planner = if W::PLANS { Some(mold.cast::<W>(shared, &scene)?) } else { None };
+    let workers = (0..workers).map(|_| mold.cast::<W>(shared, &scene)).collect::<Result<_, _>>()?;
     Ok(Candidate { mold, passed, planner, workers })
 }
 
 impl Mold {
-    /// Makes an instance that is configured and knows these servers.
-    pub(crate) fn cast(
+    /// Makes an instance that is configured and knows what is known.
+    pub(crate) fn cast<W: World>(
         &self,
         shared: &Shared,
-        servers: &Arc<[Server]>,
-    ) -> Result<SchedulerInstance, SetupError> {
+        scene: &W::Scene,
+    ) -> Result<W::Instance, SetupError> {
         let host = Host::new(self.source.memory, Arc::clone(&self.voice), Arc::clone(&self.meters));
-        let mut instance = SchedulerInstance::new(&shared.engines, &self.checked, host)?;
+        let mut instance = W::instance(&shared.engines, &self.checked, host)?;
         instance.configure(&self.source.config)?;
-        if !servers.is_empty() {
-            // A plan that is no plan is no reason to have no instance: whoever asks for it is told.
-            if let Err(failure) = instance.update(servers)
-                && failure.poisons()
-            {
-                return Err(SetupError::Call { hook: "update", failure });
-            }
+        // A plan that is no plan is no reason to have no instance: whoever asks for it is told.
+        if let Err((hook, failure)) = W::tell(&mut instance, scene)
+            && failure.poisons()
+        {
+            return Err(SetupError::Call { hook, failure });
         }
         Ok(instance)
     }

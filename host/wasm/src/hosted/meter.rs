@@ -17,8 +17,10 @@ const KINDS: [&str; 4] = ["trap", "deadline", "memory", "invalid"];
 const PLANS: [&str; 4] = ["table", "cycle", "per-request", "fallback"];
 
 /// Counters and the last failure.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Meter {
+    /// What happens in place of an answer, for the log.
+    instead: &'static str,
     failures: [AtomicU64; KINDS.len()],
     /// 1 + index into [`PLANS`]; 0 before the first plan.
     plan: AtomicU8,
@@ -40,6 +42,16 @@ struct Lanes {
 }
 
 impl Meter {
+    pub(crate) fn new(instead: &'static str) -> Self {
+        Self {
+            instead,
+            failures: Default::default(),
+            plan: AtomicU8::new(0),
+            last: Mutex::default(),
+            lanes: Mutex::default(),
+        }
+    }
+
     /// Counts a failure. Returns it in words when it was kept as the last error, which is not always: a worker does not wait
     /// for that, and wrong answers are not put into words for every request.
     pub(crate) fn failure(&self, plugin: &str, hook: &str, failure: &Failure) -> Option<String> {
@@ -57,7 +69,7 @@ impl Meter {
         let said = format!("`{hook}` {failure}");
         if !failure.poisons() {
             last.line_at = Some(now);
-            tracing::warn!(plugin, kind = failure.kind(), "{said}; the native round robin chooses instead");
+            tracing::warn!(plugin, kind = failure.kind(), "{said}; {} instead", self.instead);
         }
         last.error = Some(said.clone());
         Some(said)

@@ -1,4 +1,4 @@
-//! `<name>.golden.json` beside `<name>.wasm`: what its author promises that it answers.
+//! `<name>.golden.json` beside `<name>.wasm`: what the author of a scheduler promises that it answers.
 //!
 //! ```json
 //! { "cases": [ {
@@ -18,8 +18,8 @@ use serde::Deserialize;
 use weir_core::model::{Load, MAX_WEIGHT, Server, State};
 use weir_core::schedule::{By, Chooser, Policy, Request, View};
 
-use super::TrialError;
 use crate::instance::{SchedulerInstance, SetupError};
+use crate::trial::TrialError;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -84,7 +84,7 @@ fn up() -> State {
 /// Compares all cases; returns how many there were. `make` gives an instance that is configured with this text.
 pub(super) fn compare(
     text: &str,
-    make: impl Fn(&str) -> Result<SchedulerInstance, SetupError>,
+    make: &dyn Fn(&str) -> Result<SchedulerInstance, SetupError>,
 ) -> Result<u32, TrialError> {
     let golden: Golden = serde_json::from_str(text).map_err(|e| TrialError::GoldenFile(e.to_string()))?;
     let mut compared = 0;
