@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `default` | every default, with where its number comes from |
 //! | `value` | values with a rule: a name, a time, a size, a set of statuses |
-//! | `node`, `plugin`, `pool`, `key`, `check`, `server`, `service` | the sections of the file |
+//! | `node`, `plugin`, `pool`, `key`, `check`, `server`, `service`, `l4`, `bgp`, `dns` | the sections of the file |
 //! | `source` | where in the text a value stands |
 //! | `read` | text to sections, one error per wrong field |
 //! | `rules` | what must hold between fields |
@@ -17,11 +17,14 @@
 //! | `changes` | what differs between two files, and what a difference costs |
 //! | `schema` | JSON schema and Markdown reference, made from the sections |
 
+mod bgp;
 mod changes;
 mod check;
 mod default;
+mod dns;
 mod fault;
 mod key;
+mod l4;
 mod node;
 mod plugin;
 mod pool;
@@ -40,18 +43,27 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use bgp::{AddressFamily, Bfd, Bgp, MAX_NEIGHBORS, Neighbor};
 pub use changes::{Changes, changes};
 pub use check::{AgentCheck, Check, CheckType};
 pub use default::*;
+pub use dns::{
+    AllDown, Dns, DnsAddress, DnsPolicy, DnsTcp, MAX_DNS_ADDRESSES, MAX_DNS_CONNECTIONS, RateLimit,
+    StateFile, Unlisted,
+};
 pub use fault::{Errors, Fault};
 pub use key::Key;
+pub use l4::{AllNodesDown, ConnectionTimeouts, Encapsulation, L4, NodeCheck, Quorum, Through};
 pub use node::{Access, Agent, Drain, Level, Log, MAX_WORKERS, Metrics, Node, Paths, Role};
 pub use plugin::{MAX_PLUGIN_CONFIG, PLUGIN_MEMORY_RANGE, Plugin};
 pub use pool::{MAX_RETRIES, Pool, Timeouts};
 pub use schema::{json_schema, reference};
 pub use server::{MAX_LABEL_BYTES, MAX_LABELS, Server};
 pub use service::{ClientTimeouts, Service};
-pub use value::{AbsolutePath, HealthPath, Name, Period, PluginFile, Sha256, Size, Statuses, Token, UrlPath};
+pub use value::{
+    AbsolutePath, Community, HealthPath, KernelScheduler, LargeCommunity, Name, Period, PluginFile, Sha256,
+    Size, Statuses, Token, UrlPath,
+};
 
 /// A complete file with a comment at every field. It parses; `weir` prints it for whoever starts from nothing.
 pub const EXAMPLE: &str = include_str!("config/example.toml");
@@ -102,6 +114,14 @@ pub struct Fleet {
     /// What clients connect to. Every node with the role `l7` serves all of them.
     #[serde(default)]
     pub services: BTreeMap<Name, Service>,
+    /// What nodes with the role `l4` do.
+    #[serde(default)]
+    pub l4: L4,
+    /// How nodes with the role `l4` announce the addresses of services.
+    pub bgp: Option<Bgp>,
+    /// What nodes with the role `dns` do.
+    #[serde(default)]
+    pub dns: Dns,
 }
 
 /// The node that was asked for is not in the file.

@@ -19,22 +19,25 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use weir_core::config::{self, Access, Fleet, Role};
-use weir_core::health::{Admin, OperatorCommand, Weight};
+use weir_core::l4::{self, has_tunnels};
 use weir_probe::Clock;
 use weir_probe::agent::{self, AgentFile};
-use weir_proxy::{AccessLog, Options, Shards};
+use weir_proxy::{AccessLog, Options, Segments, Shards};
 use weir_wasm::{Compiler, Runtime, RuntimeOptions};
 
-use crate::cli::RunArgs;
-use crate::command::{Command, ServerCommand, Word};
+use crate::command::{Command, ServerCommand};
 use crate::fleet::FleetFile;
+use crate::l4::{Balancing, NODES};
+use crate::launch::SIDECAR_SOCKET;
 use crate::logging::{self, LogLevel};
+use crate::network::Network;
 use crate::operator::OperatorStates;
 use crate::own_agent::OwnAgent;
 use crate::pools::{Ground, RunningPool};
-use crate::{EXIT_FAULTY, admin, settings};
+use crate::{admin, settings};
 
 mod apply;
+mod network_side;
 mod observe;
 
 /// How long the start waits for the first round of checks and for plugins before it says that it is ready.
@@ -49,20 +52,8 @@ const RESCAN: Duration = Duration::from_secs(5);
 /// Commands that may wait; who sends one more waits itself.
 const COMMANDS: usize = 64;
 
-/// Runs a node until it is told to stop. [`EXIT_FAULTY`] where the fleet file has faults: nothing was bound then.
-pub(crate) fn main(args: &RunArgs) -> ExitCode {
-    let faulty = |fault: String| {
-        eprintln!("{}", fault.trim_end());
-        ExitCode::from(EXIT_FAULTY)
-    };
-    let file = match FleetFile::read(&args.fleet) {
-        Ok(file) => file,
-        Err(error) => return faulty(error.to_string()),
-    };
-    let name = args.node.clone().unwrap_or_else(host_name);
-    if let Err(unknown) = file.fleet.node(&name) {
-        return faulty(format!("{}: {unknown}; say which one this is with --node", args.fleet.display()));
-    }
+/// Runs the node of this name until it is told to stop.
+pub(crate) fn main(file: FleetFile, name: String) -> ExitCode {
     let level = logging::start(file.fleet.log.level);
     // One thread: checks, commands and scrapes are small. Requests have threads of their own, and so has each policy.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -81,10 +72,6 @@ pub(crate) fn main(args: &RunArgs) -> ExitCode {
     }
 }
 
-fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
 /// A node that runs.
 struct Node {
     name: String,
@@ -99,6 +86,10 @@ struct Node {
     pools: BTreeMap<config::Name, RunningPool>,
     shards: Option<Arc<Shards>>,
     access_log: Option<AccessLog>,
+    /// Where there is an L4 tier: the line to the sidecar.
+    network: Option<Network>,
+    /// On an L4 node: what it decides.
+    balancing: Option<Balancing>,
     own_agent: Option<Arc<OwnAgent>>,
     started: Instant,
     loaded: SystemTime,
@@ -158,6 +149,7 @@ async fn serve(file: FleetFile, name: String, level: LogLevel) -> anyhow::Result
         nudge: Arc::new(OnceLock::new()),
         changed: Arc::new(Notify::new()),
     };
+    let network = has_tunnels(&fleet, &name).then(|| Network::start(run_dir.join(SIDECAR_SOCKET)));
     let mut node = Node {
         own_agent: None,
         name,
@@ -166,6 +158,8 @@ async fn serve(file: FleetFile, name: String, level: LogLevel) -> anyhow::Result
         pools: BTreeMap::new(),
         shards: None,
         access_log: None,
+        network,
+        balancing: None,
         started: Instant::now(),
         loaded: SystemTime::now(),
         reload_error: None,
@@ -176,7 +170,11 @@ async fn serve(file: FleetFile, name: String, level: LogLevel) -> anyhow::Result
         ground,
         file,
     };
+    if this.has(Role::L4) {
+        node.start_balancing(&fleet)?;
+    }
     if this.has(Role::L7) {
+        node.receive(&fleet);
         node.start_proxy(&fleet, workers, agent_file).await?;
     }
     tokio::spawn(admin::serve_commands(admin, to_node.clone()));
@@ -231,6 +229,7 @@ impl Node {
             workers,
             ports: ports.into_iter().collect(),
             access_log: self.access_log.clone(),
+            segments: self.network.as_ref().map(|_| Segments { v4: l4::MAX_SEGMENT.0, v6: l4::MAX_SEGMENT.1 }),
             ..Options::default()
         };
         let shards = Arc::new(Shards::start(options, self.service_table()?)?);
@@ -260,7 +259,8 @@ impl Node {
                 return false;
             }
         }
-        self.ground.plugins.status().iter().all(|p| !matches!(p.state, "loading" | "canary"))
+        let has_network = self.network.as_ref().is_none_or(Network::is_settled);
+        has_network && self.ground.plugins.status().iter().all(|p| !matches!(p.state, "loading" | "canary"))
     }
 
     /// Says that the node is ready.
@@ -315,10 +315,12 @@ impl Node {
         Ok(())
     }
 
-    /// Begins to drain. True where there is nothing to wait for: told twice, or no proxy runs.
+    /// Begins to drain. True where there is nothing to wait for: told twice, or no clients.
     fn stop(&mut self, drained: mpsc::Sender<()>) -> bool {
         let again = std::mem::replace(&mut self.draining, true);
-        let Some(shards) = self.shards.clone().filter(|_| !again) else { return true };
+        if again || (self.shards.is_none() && self.balancing.is_none()) {
+            return true;
+        }
         let _ = sd_notify::notify(&[NotifyState::Stopping]);
         let drain = &self.file.fleet.drain;
         let (grace, timeout) = (drain.grace.get(), drain.timeout.get());
@@ -327,10 +329,15 @@ impl Node {
             ?timeout,
             "draining: healthchecks fail, connections close after their request"
         );
+        let shards = self.shards.clone();
+        let leaving = self.leave();
         tokio::spawn(async move {
-            let left = shards.drain(grace, timeout).await.in_flight;
-            if left > 0 {
-                tracing::warn!(requests = left, "not waited for any longer");
+            leaving.await;
+            if let Some(shards) = shards {
+                let left = shards.drain(grace, timeout).await.in_flight;
+                if left > 0 {
+                    tracing::warn!(requests = left, "not waited for any longer");
+                }
             }
             let _ = drained.send(()).await;
         });
@@ -351,23 +358,18 @@ impl Node {
 
     async fn operator(&mut self, command: &ServerCommand) -> anyhow::Result<String> {
         let (pool, server) = (command.pool.as_str(), command.server.as_str());
+        if pool == NODES {
+            return self.operator_of_node(command).await;
+        }
         let known = || self.pools.keys().map(config::Name::as_str).collect::<Vec<_>>().join(", ");
         let running = self
             .pools
             .get(pool)
             .with_context(|| format!("there is no pool {pool}; there are: {}", known()))?;
         let mut said = self.operators.get(pool, server);
-        let order = match command.word {
-            Word::Ready => OperatorCommand::Admin(Admin::Ready),
-            Word::Drain => OperatorCommand::Admin(Admin::Drain),
-            Word::Maint => OperatorCommand::Admin(Admin::Maint),
-            Word::Weight(weight) => OperatorCommand::Weight(weight.map(Weight::Absolute)),
-        };
+        let order = command.word.order();
         let status = running.operator(server, order).await?;
-        match order {
-            OperatorCommand::Admin(admin) => said.admin = admin,
-            OperatorCommand::Weight(weight) => said.weight = weight,
-        }
+        command.word.note(&mut said);
         // Answered when the workers see it, not before.
         running.flush().await;
         self.operators.set(pool, server, said)?;

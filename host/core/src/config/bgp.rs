@@ -36,7 +36,10 @@ pub struct Bgp {
     #[schemars(range(max = u32::MAX))]
     pub med: Option<u32>,
     /// `LOCAL_PREF` within the AS: the larger one is preferred.
-    #[serde(default = "local_preference", deserialize_with = "super::value::within::<_, _, 0, { u32::MAX as u64 }>")]
+    #[serde(
+        default = "local_preference",
+        deserialize_with = "super::value::within::<_, _, 0, { u32::MAX as u64 }>"
+    )]
     pub local_preference: u32,
     /// How long a node that is taken out goes on announcing with the community GRACEFUL_SHUTDOWN, before it withdraws: as long as
     /// routers need to choose other ways.

@@ -33,16 +33,18 @@ impl Changes {
 
 /// Compares two files for the node with this name.
 ///
-/// Sections that the node does not use are left out: other nodes, and pools, services and plugins on a node without the
-/// role `l7`. Live are pools, servers, checks, plugins, the log level, how to drain, and services on ports that
-/// the node listens to; all else needs a restart.
+/// Sections that the node does not use are left out: pools without the role `l7`, services without `l7` or `l4`, `l4` and `bgp` without
+/// `l4`, `dns` without `dns`, plugins without any of them, and other nodes but those at the other ends of tunnels. Live are pools,
+/// servers, checks, plugins, the log level, how to drain, services on ports that the node listens to, all of the L4 tier, and
+/// most of `dns`; all else needs a restart.
 pub fn changes(old: &Fleet, new: &Fleet, node: &str) -> Changes {
     let mut changes = Changes::default();
     let (before, after) = (old.nodes.get(node), new.nodes.get(node));
     let has = |role: Role| [before, after].into_iter().flatten().any(|node| node.has(role));
 
+    let tier = [old, new].into_iter().any(|fleet| fleet.nodes.values().any(|node| node.has(Role::L4)));
+    nodes(old, new, node, tier && (has(Role::L4) || has(Role::L7)), &mut changes);
     let restart = &mut changes.restart_needed;
-    difference(&format!("nodes.{node}"), &tree(&before), &tree(&after), restart);
     difference("paths", &tree(&old.paths), &tree(&new.paths), restart);
     difference("log.access", &tree(&old.log.access), &tree(&new.log.access), restart);
     difference("metrics", &tree(&old.metrics), &tree(&new.metrics), restart);
@@ -51,12 +53,73 @@ pub fn changes(old: &Fleet, new: &Fleet, node: &str) -> Changes {
     if has(Role::Agent) || has(Role::L7) {
         difference("agent", &tree(&old.agent), &tree(&new.agent), &mut changes.restart_needed);
     }
-    if has(Role::L7) {
+    if has(Role::Dns) {
+        dns(&tree(&old.dns), &tree(&new.dns), &mut changes);
+    }
+    if has(Role::L4) || has(Role::L7) || has(Role::Dns) {
         difference("plugins", &tree(&old.plugins), &tree(&new.plugins), &mut changes.live);
+    }
+    if has(Role::L4) {
+        for (section, was, is) in [
+            ("services", tree(&old.services), tree(&new.services)),
+            ("l4", tree(&old.l4), tree(&new.l4)),
+            ("bgp", tree(&old.bgp), tree(&new.bgp)),
+        ] {
+            difference(section, &was, &is, &mut changes.live);
+        }
+    }
+    if has(Role::L7) {
+        if tier {
+            // Of the rest of the section an l7 node has no use.
+            difference("l4.tunnel", &tree(&old.l4.tunnel), &tree(&new.l4.tunnel), &mut changes.live);
+        }
         difference("pools", &tree(&old.pools), &tree(&new.pools), &mut changes.live);
         services(old, new, &mut changes);
     }
     changes
+}
+
+/// What nodes are: roles and threads last as long as the process, the network side is made anew with each change. Of other nodes only
+/// those at the other ends of tunnels concern a node, and only where it has tunnels (`tunnels`).
+fn nodes(old: &Fleet, new: &Fleet, node: &str, tunnels: bool, changes: &mut Changes) {
+    let (was, is) = (tree(&old.nodes.get(node)), tree(&new.nodes.get(node)));
+    match (&was, &is) {
+        (Value::Object(fields), Value::Object(_)) => {
+            for name in fields.keys() {
+                let lines = match name.as_str() {
+                    "addresses" | "join" | "weight" | "router-id" => &mut changes.live,
+                    _ => &mut changes.restart_needed,
+                };
+                let side = |node: &Value| node.get(name).cloned().unwrap_or_default();
+                difference(&format!("nodes.{node}.{name}"), &side(&was), &side(&is), lines);
+            }
+        }
+        _ => difference(&format!("nodes.{node}"), &was, &is, &mut changes.restart_needed),
+    }
+    if !tunnels {
+        return;
+    }
+    let names: BTreeSet<_> =
+        old.nodes.keys().chain(new.nodes.keys()).filter(|name| name.as_str() != node).collect();
+    for name in names {
+        let has_end = |fleet: &Fleet| {
+            fleet.nodes.get(name).filter(|node| node.has(Role::L4) || node.has(Role::L7)).cloned()
+        };
+        difference(&format!("nodes.{name}"), &tree(&has_end(old)), &tree(&has_end(new)), &mut changes.live);
+    }
+}
+
+/// Threads of the DNS server have their sockets and their log for as long as they live; all else is swapped under them.
+fn dns(old: &Value, new: &Value, changes: &mut Changes) {
+    let names = old.as_object().into_iter().flat_map(|section| section.keys());
+    for name in names {
+        let lines = match name.as_str() {
+            "listen" | "tcp" | "query-log" => &mut changes.restart_needed,
+            _ => &mut changes.live,
+        };
+        let side = |section: &Value| section.get(name).cloned().unwrap_or_default();
+        difference(&format!("dns.{name}"), &side(old), &side(new), lines);
+    }
 }
 
 fn services(old: &Fleet, new: &Fleet, changes: &mut Changes) {

@@ -1,14 +1,16 @@
 //! Nodes, and what a node has whatever its roles: paths, log, metrics, agent.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::bgp::AddressFamily;
 use super::default;
 use super::value::{AbsolutePath, Period, written_as_text};
+use crate::model::MAX_WEIGHT;
 
 /// The most workers of one node: the largest machines have fewer cores, and each worker has its own sockets and memory.
 pub const MAX_WORKERS: u16 = 1024;
@@ -17,15 +19,57 @@ pub const MAX_WORKERS: u16 = 1024;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Node {
-    /// What the node does, at least one of `"l7"` and `"agent"`.
+    /// What the node does, at least one.
     pub roles: Vec<Role>,
-    /// Worker threads of the proxy, each with listeners, connections and plugin instances of its own. 0: one for each core.
+    /// Worker threads of the proxy and of the DNS server, each with listeners and plugin instances of its own. 0: one for each core.
     #[serde(default, deserialize_with = "super::value::within::<_, _, 0, { MAX_WORKERS as u64 }>")]
     #[schemars(range(max = MAX_WORKERS))]
     pub workers: u16,
+    /// Addresses of the node itself, such as `"192.0.2.11"`. The first of each family is where tunnels, checks and BGP sessions of the node
+    /// end; packets in tunnels are taken from all addresses of l4 nodes and from nobody else. Needed where there are l4 nodes.
+    #[serde(default, deserialize_with = "super::value::hosts")]
+    #[schemars(with = "Vec<super::value::Host>")]
+    pub addresses: Vec<IpAddr>,
+    /// Place of an l7 node in the kernel's tables: a number that no other l7 node has or had. A new node takes the next larger one, so that
+    /// all l4 nodes have their tables in the same order. Needed where there are l4 nodes.
+    #[serde(default, deserialize_with = "join")]
+    #[schemars(range(min = 1))]
+    pub join: Option<u32>,
+    /// Share of an l7 node in the connections, relative to other l7 nodes. 0: no new connections. Absent: 100. Only for l7 nodes.
+    #[serde(default, deserialize_with = "weight")]
+    #[schemars(range(max = MAX_WEIGHT))]
+    pub weight: Option<u16>,
+    /// BGP identifier of an l4 node. Absent: its first IPv4 address.
+    pub router_id: Option<Ipv4Addr>,
+}
+
+fn join<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
+    super::value::within::<_, _, 1, { u32::MAX as u64 }>(from).map(Some)
+}
+
+fn weight<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u16>, D::Error> {
+    super::value::within::<_, _, 0, { MAX_WEIGHT as u64 }>(from).map(Some)
 }
 
 impl Node {
+    /// The first address of this family: the node's end of tunnels, checks and sessions.
+    pub fn address(&self, family: AddressFamily) -> Option<IpAddr> {
+        self.addresses.iter().copied().find(|address| AddressFamily::of(*address) == family)
+    }
+
+    /// Share of an l7 node in the connections.
+    pub fn weight(&self) -> u16 {
+        self.weight.unwrap_or(default::NODE_WEIGHT)
+    }
+
+    /// The BGP identifier of an l4 node.
+    pub fn router_id(&self) -> Option<Ipv4Addr> {
+        self.router_id.or_else(|| match self.address(AddressFamily::Ipv4) {
+            Some(IpAddr::V4(address)) => Some(address),
+            _ => None,
+        })
+    }
+
     /// Whether the node has this role.
     pub fn has(&self, role: Role) -> bool {
         self.roles.contains(&role)
@@ -38,9 +82,9 @@ impl Node {
 pub enum Role {
     /// Serves the agent check.
     Agent,
-    /// Answers DNS queries. Not in this version.
+    /// Answers DNS queries.
     Dns,
-    /// Spreads connections over l7 nodes. Not in this version.
+    /// Spreads connections over l7 nodes.
     L4,
     /// Proxies HTTP.
     L7,

@@ -1,5 +1,10 @@
 //! What must hold between fields, and across sections. That a single value is in range is its own affair (`value`).
 
+mod bgp;
+mod checks;
+mod dns;
+mod l4;
+mod labels;
 mod nodes;
 mod pools;
 mod services;
@@ -19,6 +24,9 @@ pub(super) fn check(fleet: &Fleet, source: &Source<'_>, faults: &mut Faults<'_>)
     plugins(fleet, &mut rules);
     pools::check(fleet, &mut rules);
     services::check(fleet, &mut rules);
+    l4::check(fleet, &mut rules);
+    bgp::check(fleet, &mut rules);
+    dns::check(fleet, &mut rules);
 }
 
 /// What a rule needs: where a value stands, and where to complain.

@@ -5,6 +5,7 @@ mod defaults;
 mod faults;
 mod hostile;
 mod reference;
+mod tier;
 
 use super::*;
 
@@ -38,6 +39,6 @@ fn a_node_that_is_not_in_the_file_is_answered_with_those_that_are() {
     assert!(fleet.node("web1").is_ok_and(|node| node.roles == [Role::Agent]));
     assert_eq!(
         fleet.node("web9").map_err(|e| e.to_string()),
-        Err("the fleet file has no [nodes.web9]; it has `l7-1` and `web1`. Start with --node NAME, or add the section".to_owned())
+        Err("the fleet file has no [nodes.web9]; it has `dns-1`, `l4-1`, `l7-1` and `web1`. Start with --node NAME, or add the section".to_owned())
     );
 }

@@ -3,7 +3,9 @@
 
 mod address;
 mod amount;
+mod community;
 mod path;
+mod scheduler;
 mod statuses;
 
 use std::borrow::Borrow;
@@ -14,9 +16,11 @@ use std::sync::Arc;
 
 use serde::de::{Deserialize, Error as _};
 
-pub(super) use address::{Address, Endpoint, addresses, endpoint};
+pub(super) use address::{Address, Endpoint, Host, address, addresses, endpoint, endpoints, host, hosts};
 pub use amount::{Period, Size};
+pub use community::{Community, LargeCommunity};
 pub use path::{AbsolutePath, HealthPath, PluginFile, Sha256, UrlPath};
+pub use scheduler::KernelScheduler;
 pub use statuses::Statuses;
 
 /// Reads, writes and describes a type that is text in the file. `$what` completes "expected ...".

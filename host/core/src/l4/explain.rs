@@ -59,7 +59,9 @@ pub enum NoExplanation {
         known: String,
     },
     /// The address is somebody's, or of the other family.
-    #[error("`{0}` cannot join: write the name of an l7 node, or an address of the service's family that no node has")]
+    #[error(
+        "`{0}` cannot join: write the name of an l7 node, or an address of the service's family that no node has"
+    )]
     NoNewcomer(String),
     /// Nobody is behind the service.
     #[error("no l7 node of the file has an address of this family, so nobody is behind {0}")]
@@ -190,11 +192,7 @@ pub fn explain(
 }
 
 /// The supposed world beside the present one; a node that joins is taken out of the present one.
-fn suppose(
-    now: &mut World,
-    flow: Flow,
-    supposition: &Supposition,
-) -> Result<(String, World), NoExplanation> {
+fn suppose(now: &mut World, flow: Flow, supposition: &Supposition) -> Result<(String, World), NoExplanation> {
     let (fleet, out) = (now.fleet.clone(), now.out.clone());
     let mut world = World { fleet, out };
     let what = match supposition {
@@ -215,7 +213,8 @@ fn suppose(
             format!("with {name}")
         }
         Supposition::With(text) => {
-            let node = newcomer(&now.fleet, flow, text).ok_or_else(|| NoExplanation::NoNewcomer(text.clone()))?;
+            let node =
+                newcomer(&now.fleet, flow, text).ok_or_else(|| NoExplanation::NoNewcomer(text.clone()))?;
             world.fleet.nodes.insert(node.0, node.1);
             format!("with {text}")
         }
@@ -269,7 +268,8 @@ impl World {
     /// Where the flow goes, and the table by which it does.
     fn place(&self, flow: Flow) -> Result<(Outcome, Table), NoExplanation> {
         let layout = Layout::of(&self.fleet);
-        let standings: Vec<Standing> = layout.targets.iter().map(|target| self.standing(&target.node)).collect();
+        let standings: Vec<Standing> =
+            layout.targets.iter().map(|target| self.standing(&target.node)).collect();
         let known: Vec<SocketAddr> = layout.rows.iter().map(|row| row.at).collect();
         let row = layout.rows.iter().find(|row| row.at == flow.destination);
         let row =

@@ -163,11 +163,11 @@ impl Machine {
         let layout = Layout::of(&fleet);
         let inherited = |target: &super::Target| {
             let family = AddressFamily::of(target.to.ip());
-            let same_end = |old: &&super::Target| {
-                old.node == target.node && AddressFamily::of(old.to.ip()) == family
-            };
+            let same_end =
+                |old: &&super::Target| old.node == target.node && AddressFamily::of(old.to.ip()) == family;
             let mut old = self.layout.targets.iter().zip(&self.standings);
-            let known = self.layout.position(&target.name).and_then(|place| self.standings.get(place).copied());
+            let known =
+                self.layout.position(&target.name).and_then(|place| self.standings.get(place).copied());
             known.or_else(|| old.find(|(old, _)| same_end(old)).map(|(_, standing)| *standing))
         };
         let standings = layout.targets.iter().map(|target| inherited(target).unwrap_or_default()).collect();
@@ -195,7 +195,8 @@ impl Machine {
     }
 
     fn desired(&self) -> Desired {
-        let announced = self.supports.iter().filter(|(_, support)| support.announced).map(|(address, _)| address);
+        let announced =
+            self.supports.iter().filter(|(_, support)| support.announced).map(|(address, _)| address);
         let mut speaker = speaker(&self.fleet, &self.node, &self.keys, announced, self.wish());
         if let (Some(speaker), Some(why)) = (&mut speaker, &self.stopping) {
             speaker.reason.clone_from(why);

@@ -24,7 +24,8 @@ pub fn has_tunnels(fleet: &Fleet, node: &str) -> bool {
 /// routes, and from anybody else nothing is taken.
 pub fn receiver(fleet: &Fleet, node: &str) -> Desired {
     let mut desired = Desired { hold: fleet.l4.host_hold.get(), ..Desired::default() };
-    let Some(this) = fleet.nodes.get(node).filter(|this| this.has(Role::L7) && has_tunnels(fleet, node)) else {
+    let Some(this) = fleet.nodes.get(node).filter(|this| this.has(Role::L7) && has_tunnels(fleet, node))
+    else {
         return desired;
     };
     let addresses = Layout::of(fleet).addresses();
@@ -40,10 +41,16 @@ pub fn receiver(fleet: &Fleet, node: &str) -> Desired {
                 (Encapsulation::Gre, AddressFamily::Ipv4) => TunnelKind::Gre,
                 (Encapsulation::Gre, AddressFamily::Ipv6) => TunnelKind::Ip6gre,
             };
-            desired.tunnels.push(Tunnel { name: name(kind, *remote, &mut names), kind, local, remote: *remote });
+            desired.tunnels.push(Tunnel {
+                name: name(kind, *remote, &mut names),
+                kind,
+                local,
+                remote: *remote,
+            });
         }
     }
-    let v4 = desired.tunnels.iter().filter(|tunnel| !tunnel.kind.is_ipv6()).map(|tunnel| tunnel.name.as_str());
+    let v4 =
+        desired.tunnels.iter().filter(|tunnel| !tunnel.kind.is_ipv6()).map(|tunnel| tunnel.name.as_str());
     desired.sysctls = settings::l7(v4);
     desired.addresses = addresses.into_iter().map(ServiceAddress).collect();
     desired

@@ -8,8 +8,8 @@ use super::layout::{Layout, Row};
 use super::standing::Standing;
 use crate::config::{AllNodesDown, ConnectionTimeouts, Encapsulation, Fleet, L4, NODE_WEIGHT, Name, Period};
 use crate::ipvs::{
-    Checksum, Destination, Flags, Forwarding, Key, Name as KernelName, Ownership, Service, Settings, Table, Thresholds,
-    Timeouts, Tunnel, Wanted,
+    Checksum, Destination, Flags, Forwarding, Key, Name as KernelName, Ownership, Service, Settings, Table,
+    Thresholds, Timeouts, Tunnel, Wanted,
 };
 use crate::maglev::{self, Family, Size};
 

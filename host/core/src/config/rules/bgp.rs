@@ -17,9 +17,11 @@ const MAX_PAUSE: Duration = Duration::from_secs(3600);
 
 pub(super) fn check(fleet: &Fleet, rules: &mut Rules<'_, '_, '_>) {
     let Some(bgp) = &fleet.bgp else { return };
-    let l4: Vec<&Name> = fleet.nodes.iter().filter(|(_, node)| node.has(Role::L4)).map(|(name, _)| name).collect();
+    let l4: Vec<&Name> =
+        fleet.nodes.iter().filter(|(_, node)| node.has(Role::L4)).map(|(name, _)| name).collect();
     if l4.is_empty() && !rules.source.is_thinned(at!["nodes"]) {
-        let message = "l4 nodes speak BGP, and the file has none: give one the role \"l4\", or take this section out";
+        let message =
+            "l4 nodes speak BGP, and the file has none: give one the role \"l4\", or take this section out";
         rules.key(at!["bgp"], message.to_owned());
     }
     settings(bgp, rules);
@@ -48,7 +50,10 @@ fn settings(bgp: &Bgp, rules: &mut Rules<'_, '_, '_>) {
     let hold = bgp.hold.get();
     let whole = hold.subsec_nanos() == 0 && hold.as_secs() <= u64::from(u16::MAX);
     if !whole || (hold > Duration::ZERO && hold < Duration::from_secs(3)) {
-        let message = format!("a hold time of {} cannot be proposed: write \"0s\", or whole seconds from \"3s\"", bgp.hold);
+        let message = format!(
+            "a hold time of {} cannot be proposed: write \"0s\", or whole seconds from \"3s\"",
+            bgp.hold
+        );
         rules.value(at!["bgp", "hold"], message);
     }
     let communities = bgp.communities.len() + bgp.large_communities.len();
@@ -66,7 +71,8 @@ fn settings(bgp: &Bgp, rules: &mut Rules<'_, '_, '_>) {
         rules.key(at!["bgp", "neighbors"], message);
     }
     if bgp.neighbors.is_empty() && !rules.source.is_thinned(at!["bgp", "neighbors"]) {
-        rules.key(at!["bgp", "neighbors"], "there is nobody to announce to: add [[bgp.neighbors]]".to_owned());
+        rules
+            .key(at!["bgp", "neighbors"], "there is nobody to announce to: add [[bgp.neighbors]]".to_owned());
     }
 }
 
@@ -82,7 +88,10 @@ fn nodes(fleet: &Fleet, i: usize, neighbor: &Neighbor, rules: &mut Rules<'_, '_,
     let path = at!["bgp", "neighbors", i, "nodes"];
     let Some(nodes) = &neighbor.nodes else { return };
     if nodes.is_empty() && !rules.source.is_thinned(path) {
-        rules.value(path, "no node has this neighbor: write the names of l4 nodes, or leave it out for all".to_owned());
+        rules.value(
+            path,
+            "no node has this neighbor: write the names of l4 nodes, or leave it out for all".to_owned(),
+        );
     }
     for (j, name) in nodes.iter().enumerate() {
         let place = at!["bgp", "neighbors", i, "nodes", j];

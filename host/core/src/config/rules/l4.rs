@@ -105,8 +105,9 @@ fn tier(fleet: &Fleet, rules: &mut Rules<'_, '_, '_>) {
         let thinned =
             rules.source.is_thinned(at!["services", name.as_str()]) || rules.source.is_thinned(path);
         if service.addresses.is_empty() && !thinned {
-            let message =
-                format!("service `{name}` has no addresses: l4 nodes have to know what to announce; write `addresses`");
+            let message = format!(
+                "service `{name}` has no addresses: l4 nodes have to know what to announce; write `addresses`"
+            );
             rules.key(path, message);
         }
         families.extend(service.addresses.iter().map(|address| AddressFamily::of(*address)));
@@ -124,8 +125,9 @@ fn tier(fleet: &Fleet, rules: &mut Rules<'_, '_, '_>) {
         }
         for family in families.iter().filter(|family| node.address(**family).is_none()) {
             let family = family.as_str();
-            let message =
-                format!("node `{name}` has no {family} address, and there are services with {family} addresses: tunnels need one at both ends");
+            let message = format!(
+                "node `{name}` has no {family} address, and there are services with {family} addresses: tunnels need one at both ends"
+            );
             rules.key(path, message);
         }
     }
@@ -135,7 +137,8 @@ fn tier(fleet: &Fleet, rules: &mut Rules<'_, '_, '_>) {
 fn health_path(fleet: &Fleet, name: &str, service: &Service, rules: &mut Rules<'_, '_, '_>) {
     let check = &fleet.l4.check;
     if check.kind == CheckType::Http && check.path.is_none() && service.healthcheck.path().is_none() {
-        let message = "l4 nodes ask l7 nodes for this: write a path, or `path` in [l4.check], or type = \"tcp\" there";
+        let message =
+            "l4 nodes ask l7 nodes for this: write a path, or `path` in [l4.check], or type = \"tcp\" there";
         rules.value(at!["services", name, "healthcheck"], message.to_owned());
     }
 }
@@ -159,8 +162,10 @@ fn settings(fleet: &Fleet, rules: &mut Rules<'_, '_, '_>) {
     }
     let nodes = with(fleet, Role::L7).count();
     if usize::from(quorum.rise) > nodes && nodes > 0 && !rules.source.is_thinned(at!["nodes"]) {
-        let message =
-            format!("{} healthy l7 nodes are asked for, and there are {nodes}: nothing would be announced", quorum.rise);
+        let message = format!(
+            "{} healthy l7 nodes are asked for, and there are {nodes}: nothing would be announced",
+            quorum.rise
+        );
         rules.value(at!["l4", "quorum", "rise"], message);
     }
     for (field, time) in [("tcp", timeouts.tcp), ("tcp-fin", timeouts.tcp_fin), ("udp", timeouts.udp)] {

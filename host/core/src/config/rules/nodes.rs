@@ -25,7 +25,10 @@ pub(super) fn check(fleet: &Fleet, rules: &mut Rules<'_, '_, '_>) {
 fn roles(name: &str, node: &Node, rules: &mut Rules<'_, '_, '_>) {
     let path = at!["nodes", name, "roles"];
     if node.roles.is_empty() && !rules.source.is_thinned(path) {
-        rules.value(path, "a node without a role does nothing: write \"l7\", \"agent\" or both".to_owned());
+        rules.value(
+            path,
+            "a node without a role does nothing: write \"l4\", \"l7\", \"dns\" or \"agent\"".to_owned(),
+        );
     }
     if node.has(Role::L4) && node.has(Role::L7) {
         let message = "a node cannot be l4 and l7: IPVS would schedule again what the tunnel has just delivered; \
@@ -36,12 +39,6 @@ fn roles(name: &str, node: &Node, rules: &mut Rules<'_, '_, '_>) {
         let element = at!["nodes", name, "roles", i];
         if node.roles.iter().take(i).any(|earlier| earlier == role) {
             rules.value(element, format!("the role \"{}\" is written twice", role.as_str()));
-        } else if matches!(role, Role::L4 | Role::Dns) {
-            let message = format!(
-                "the role \"{}\" is not in this version, which has \"l7\" and \"agent\"",
-                role.as_str()
-            );
-            rules.value(element, message);
         }
     }
 }

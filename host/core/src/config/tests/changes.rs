@@ -142,3 +142,20 @@ fn a_long_value_is_not_repeated() {
     let changes = super::changes(&with("x"), &with(&"y".repeat(100)), "here");
     assert_changes(&changes, &["plugins.p.config: changed"], &[]);
 }
+
+#[test]
+fn what_a_dns_node_serves_changes_live_and_where_it_listens_does_not() {
+    let dns = |section: &str| good(&format!("{SMALL}{section}").replace("\"l7\"", "\"dns\""));
+    let (old, new) = (
+        dns("[dns]\nidentity = \"a\"\n"),
+        dns(
+            "[dns]\nidentity = \"b\"\nlisten = [\"[::]:54\"]\n[dns.policies.p]\naddresses = [{ address = \"192.0.2.1\" }]\n",
+        ),
+    );
+    let changes = super::changes(&old, &new, "here");
+    assert_changes(
+        &changes,
+        &["dns.identity: \"a\" -> \"b\"", "dns.policies.p: added"],
+        &["dns.listen: [\"[::]:53\"] -> [\"[::]:54\"]"],
+    );
+}

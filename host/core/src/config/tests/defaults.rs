@@ -60,6 +60,23 @@ fn a_short_interval_shortens_the_timeout_that_is_not_written() {
 }
 
 #[test]
+fn a_dns_node_without_a_section_serves_its_zones_on_port_53() {
+    let fleet = good(&SMALL.replace("\"l7\"", "\"dns\""));
+    assert_eq!(fleet.dns, Dns::default());
+    assert_eq!((fleet.dns.listen.as_slice(), fleet.dns.udp_size), (&[DNS_LISTEN][..], 1232));
+    assert_eq!((fleet.dns.query_log.clone(), fleet.dns.cookies), (Access::Off, true));
+}
+
+#[test]
+fn a_policy_with_only_addresses_answers_all_of_them_in_turn() {
+    let fleet = good(&format!("{SMALL}[dns.policies.www]\naddresses = [{{ address = \"192.0.2.1\" }}]\n"));
+    let policy = &fleet.dns.policies["www"];
+    assert_eq!((policy.plugin.clone(), policy.check.clone(), policy.all_down), (None, None, AllDown::All));
+    assert_eq!((policy.min_ttl, policy.max_ttl), (DNS_MIN_TTL, DNS_MAX_TTL));
+    assert_eq!((policy.addresses[0].weight, policy.health(&policy.addresses[0]).weight), (1, 1));
+}
+
+#[test]
 fn the_four_keys_are_read() {
     let key = |text: &str| {
         good(&SMALL.replace("[services", &format!("key = {text}\n[services"))).pools["web"].key.clone()

@@ -435,4 +435,60 @@ const CASES: &[Case] = &[
             r#"9:14: `one` is no address such as "198.51.100.1" or "2001:db8::1"; names are not looked up"#,
         ],
     ),
+    // DNS: a TTL that is none, an address twice, a plugin that is not there, a check without a port.
+    (
+        &[(
+            "[services.www]",
+            "[dns.policies.p]\nplugin = \"none\"\nmin-ttl = \"1500ms\"\nmax-ttl = \"1s\"\nall-down = \"fallback\"\ncheck = { type = \"tcp\" }\n\
+             addresses = [{ address = \"192.0.2.1\" }, { address = \"192.0.2.1\" }]\n[services.www]",
+        )],
+        &[
+            "7:10: there is no [plugins.none]: the file has no plugins",
+            "8:11: the lowest TTL, 1500ms, is above the highest, 1s",
+            "8:11: 1500ms is no TTL: whole seconds are sent",
+            "10:12: all-down = \"fallback\" wants addresses in `fallback`",
+            "11:9: a check of type \"tcp\" wants a `port`: addresses have none",
+            "12:53: 192.0.2.1 is there twice",
+        ],
+    ),
+    // DNS: a policy that is a pool, without addresses.
+    (
+        &[(
+            "[services.www]",
+            "[dns.policies.web]\naddresses = []\nfallback = [\"192.0.2.9\"]\n[services.www]",
+        )],
+        &[
+            "6:15: `web` is a pool and a policy: `weir drain web/...` could mean either, so name one of them otherwise",
+            "7:13: the policy has no address: add [[dns.policies.web.addresses]]",
+            "8:1: `fallback` is used with all-down = \"fallback\", or by a plugin",
+        ],
+    ),
+    // DNS: listeners that are taken.
+    (
+        &[
+            (r#"roles = ["l7"]"#, r#"roles = ["l7", "dns", "agent"]"#),
+            (
+                "[services.www]",
+                "[dns]\nlisten = [\"[::]:53\", \"192.0.2.1:53\", \"127.0.0.1:9901\", \"127.0.0.1:5555\", \"[::1]:80\"]\n[services.www]",
+            ),
+        ],
+        &[
+            "7:23: 192.0.2.1:53 is taken by [::]:53 already",
+            "7:39: 127.0.0.1:9901 is taken by metrics.listen, 127.0.0.1:9901",
+            "7:57: 127.0.0.1:5555 is taken by agent.listen, [::]:5555",
+            "7:75: port 80 is that of service `www`: use another for one of them",
+        ],
+    ),
+    // DNS: a node that listens nowhere, for no time, with a long name.
+    (
+        &[
+            (r#"roles = ["l7"]"#, r#"roles = ["dns"]"#),
+            ("[services.www]", "[dns]\nlisten = []\ntcp = { idle = \"0s\" }\nudp-size = 100\n[services.www]"),
+        ],
+        &[
+            "9:12: 100 is out of range: write 512 to 4096",
+            "7:10: a DNS node listens somewhere: write \"[::]:53\"",
+            "8:16: an idle time of zero closes connections before a query: write a time such as \"30s\"",
+        ],
+    ),
 ];

@@ -44,7 +44,10 @@ fn a_tier_of_which_only_the_necessary_is_said_finds_a_dead_node_within_a_second(
     assert_eq!(fleet.l4, L4::default());
     let timing = fleet.l4.check.timing();
     assert!(timing.interval * timing.fall + timing.timeout < Duration::from_secs(1));
-    assert_eq!((&*fleet.l4.scheduler, fleet.l4.tunnel, fleet.l4.check.through), ("mh", Encapsulation::Ipip, Through::Node));
+    assert_eq!(
+        (&*fleet.l4.scheduler, fleet.l4.tunnel, fleet.l4.check.through),
+        ("mh", Encapsulation::Ipip, Through::Node)
+    );
     assert_eq!(fleet.l4.disable_file.to_str(), Some("/etc/lb/disable"));
 
     let (l4, l7) = (&fleet.nodes["l4-1"], &fleet.nodes["l7-1"]);
@@ -102,7 +105,9 @@ const CASES: &[Case] = &[
     // No join number.
     (
         &[("join = 1\n", "")],
-        &["5:2: the l7 node `l7-1` has no join number, by which l4 nodes keep the same order: write `join = 1`"],
+        &[
+            "5:2: the l7 node `l7-1` has no join number, by which l4 nodes keep the same order: write `join = 1`",
+        ],
     ),
     // A join number twice.
     (
@@ -130,7 +135,10 @@ const CASES: &[Case] = &[
     ),
     // Addresses that are none.
     (
-        &[("[\"192.0.2.1\", \"2001:db8:2::1\"]", "[\"192.0.2.1:80\", \"0.0.0.0\", \"::ffff:192.0.2.1\", \"lb1\"]")],
+        &[(
+            "[\"192.0.2.1\", \"2001:db8:2::1\"]",
+            "[\"192.0.2.1:80\", \"0.0.0.0\", \"::ffff:192.0.2.1\", \"lb1\"]",
+        )],
         &[
             "4:14: `192.0.2.1:80` has a port: write the address alone",
             "4:30: `0.0.0.0` is not the address of one machine",
@@ -140,7 +148,10 @@ const CASES: &[Case] = &[
     ),
     // Fields of another role.
     (
-        &[("roles = [\"l4\"]", "roles = [\"l4\"]\njoin = 7\nweight = 5"), ("join = 1", "join = 1\nrouter-id = \"192.0.2.11\"")],
+        &[
+            ("roles = [\"l4\"]", "roles = [\"l4\"]\njoin = 7\nweight = 5"),
+            ("join = 1", "join = 1\nrouter-id = \"192.0.2.11\""),
+        ],
         &[
             "4:1: `join` is for nodes with the role \"l7\": take it out",
             "5:1: `weight` is for nodes with the role \"l7\": take it out",
@@ -170,7 +181,10 @@ const CASES: &[Case] = &[
     ),
     // Checks have the rules of a pool's checks.
     (
-        &[("[bgp]", "[l4.check]\ntype = \"tcp\"\npath = \"/\"\ninterval = \"100ms\"\ntimeout = \"1s\"\n[bgp]")],
+        &[(
+            "[bgp]",
+            "[l4.check]\ntype = \"tcp\"\npath = \"/\"\ninterval = \"100ms\"\ntimeout = \"1s\"\n[bgp]",
+        )],
         &[
             "17:1: `path` means nothing to a check of type \"tcp\": take it out, or write type = \"http\"",
             "19:11: the timeout, 1s, is longer than the interval, 100ms: the next check would begin before this one ended",
@@ -198,9 +212,10 @@ const CASES: &[Case] = &[
     ),
     // BGP without a neighbor, with a hold time that cannot be, and an AS number of nobody.
     (
-        &[
-            ("as = 65000\n[[bgp.neighbors]]\nname = \"rr1\"\naddress = \"192.0.2.254\"\nas = 65000\n", "as = 23456\nhold = \"2s\"\nfade = \"2h\"\n"),
-        ],
+        &[(
+            "as = 65000\n[[bgp.neighbors]]\nname = \"rr1\"\naddress = \"192.0.2.254\"\nas = 65000\n",
+            "as = 23456\nhold = \"2s\"\nfade = \"2h\"\n",
+        )],
         &[
             "15:2: there is nobody to announce to: add [[bgp.neighbors]]",
             "16:6: AS 23456 is reserved and belongs to nobody",
@@ -210,11 +225,11 @@ const CASES: &[Case] = &[
     ),
     // Neighbors twice.
     (
-        &[("address = \"192.0.2.254\"\nas = 65000\n", "address = \"192.0.2.254\"\nas = 65000\n[[bgp.neighbors]]\nname = \"rr1\"\naddress = \"192.0.2.254\"\nas = 65000\n")],
-        &[
-            "22:8: a second neighbor `rr1`",
-            "23:11: 192.0.2.254 is the address of neighbor `rr1` already",
-        ],
+        &[(
+            "address = \"192.0.2.254\"\nas = 65000\n",
+            "address = \"192.0.2.254\"\nas = 65000\n[[bgp.neighbors]]\nname = \"rr1\"\naddress = \"192.0.2.254\"\nas = 65000\n",
+        )],
+        &["22:8: a second neighbor `rr1`", "23:11: 192.0.2.254 is the address of neighbor `rr1` already"],
     ),
     // A neighbor of nodes that are not there, or do not speak.
     (
@@ -261,7 +276,10 @@ const CASES: &[Case] = &[
     ),
     // Communities that are none.
     (
-        &[("as = 65000\n[[bgp", "as = 65000\ncommunities = [\"65000\", \"1:70000\"]\nlarge-communities = [\"1:2\"]\n[[bgp")],
+        &[(
+            "as = 65000\n[[bgp",
+            "as = 65000\ncommunities = [\"65000\", \"1:70000\"]\nlarge-communities = [\"1:2\"]\n[[bgp",
+        )],
         &[
             "17:16: `65000` is no community: write two numbers of 0 to 65535, such as \"65000:100\"",
             "17:25: `1:70000` is no community: write two numbers of 0 to 65535, such as \"65000:100\"",
@@ -271,7 +289,10 @@ const CASES: &[Case] = &[
     // What is wrong is said once: no fault that is only a consequence.
     (
         &[("join = 1", "join = 0"), ("[\"192.0.2.1\", \"2001:db8:2::1\"]", "\"192.0.2.1\"")],
-        &["4:13: expected a list `[...]`, found the text \"192.0.2.1\"", "8:8: 0 is out of range: write 1 to 4294967295"],
+        &[
+            "4:13: expected a list `[...]`, found the text \"192.0.2.1\"",
+            "8:8: 0 is out of range: write 1 to 4294967295",
+        ],
     ),
 ];
 
@@ -280,7 +301,10 @@ fn all_of_the_tier_changes_live_and_roles_do_not() {
     let old = good(TIER);
     let text = with(&[
         ("join = 1\n", "join = 1\nweight = 50\n"),
-        ("[pools.web]", "[nodes.l7-2]\nroles = [\"l7\"]\naddresses = [\"192.0.2.12\", \"2001:db8:2::12\"]\njoin = 2\n[pools.web]"),
+        (
+            "[pools.web]",
+            "[nodes.l7-2]\nroles = [\"l7\"]\naddresses = [\"192.0.2.12\", \"2001:db8:2::12\"]\njoin = 2\n[pools.web]",
+        ),
         ("[bgp]", "[l4]\nall-down = \"keep\"\n[bgp]\nmed = 5"),
     ]);
     let changes = super::changes(&old, &good(&text), "l4-1");
@@ -294,7 +318,10 @@ fn all_of_the_tier_changes_live_and_roles_do_not() {
     assert_eq!(changes.live, live);
     // To an l7 node other l7 nodes are nothing, yet.
     let own = super::changes(&old, &good(&text), "l7-1");
-    assert_eq!((own.live.as_slice(), own.restart_needed.as_slice()), (&["nodes.l7-1.weight: absent -> 50".to_owned(), "nodes.l7-2: added".to_owned()][..], &[][..]));
+    assert_eq!(
+        (own.live.as_slice(), own.restart_needed.as_slice()),
+        (&["nodes.l7-1.weight: absent -> 50".to_owned(), "nodes.l7-2: added".to_owned()][..], &[][..])
+    );
     let more = super::changes(&old, &good(&TIER.replace("[\"l4\"]", "[\"l4\", \"agent\"]")), "l4-1");
     assert_eq!(more.restart_needed, ["nodes.l4-1.roles: [\"l4\"] -> [\"l4\",\"agent\"]"]);
 }

@@ -16,6 +16,13 @@ pub(in crate::config) fn endpoint<'de, D: serde::Deserializer<'de>>(from: D) -> 
     Endpoint::deserialize(from).map(|endpoint| endpoint.0)
 }
 
+/// Reads a list of addresses with ports, for `deserialize_with`.
+pub(in crate::config) fn endpoints<'de, D: serde::Deserializer<'de>>(
+    from: D,
+) -> Result<Vec<SocketAddr>, D::Error> {
+    Ok(Vec::<Endpoint>::deserialize(from)?.into_iter().map(|endpoint| endpoint.0).collect())
+}
+
 impl FromStr for Endpoint {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
@@ -45,8 +52,56 @@ impl fmt::Display for Endpoint {
 
 written_as_text!(Endpoint, "an address with a port such as \"192.0.2.1:80\"", ":[0-9]+$");
 
+/// The address of one machine, as text.
+pub(in crate::config) struct Host(IpAddr);
+
+/// Reads the address of a machine, for `deserialize_with`.
+pub(in crate::config) fn host<'de, D: serde::Deserializer<'de>>(from: D) -> Result<IpAddr, D::Error> {
+    Host::deserialize(from).map(|host| host.0)
+}
+
+/// Reads a list of addresses of machines, for `deserialize_with`.
+pub(in crate::config) fn hosts<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<IpAddr>, D::Error> {
+    Ok(Vec::<Host>::deserialize(from)?.into_iter().map(|host| host.0).collect())
+}
+
+impl FromStr for Host {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse::<IpAddr>() {
+            Ok(address) if address.to_canonical() != address => Err(format!(
+                "`{text}` is an IPv4 address in IPv6 writing: write \"{}\"",
+                address.to_canonical()
+            )),
+            Ok(address) if address.is_unspecified() || address.is_multicast() => {
+                Err(format!("`{text}` is not the address of one machine"))
+            }
+            Ok(address) => Ok(Self(address)),
+            Err(_) if text.parse::<SocketAddr>().is_ok() => {
+                Err(format!("`{text}` has a port: write the address alone"))
+            }
+            Err(_) => Err(format!(
+                "`{text}` is no address such as \"192.0.2.11\" or \"2001:db8::11\"; names are not looked up"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+written_as_text!(Host, "an address such as \"192.0.2.11\"", "^[0-9A-Fa-f:.]+$");
+
 /// An address without a port, as text.
 pub(in crate::config) struct Address(IpAddr);
+
+/// Reads an address, for `deserialize_with`.
+pub(in crate::config) fn address<'de, D: serde::Deserializer<'de>>(from: D) -> Result<IpAddr, D::Error> {
+    Address::deserialize(from).map(|address| address.0)
+}
 
 /// Reads a list of addresses, for `deserialize_with`.
 pub(in crate::config) fn addresses<'de, D: serde::Deserializer<'de>>(

@@ -34,7 +34,9 @@ impl FromStr for KernelScheduler {
         if (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(plain) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(format!("`{text}` is no scheduler of the kernel: write \"mh\", or the NAME of a module ip_vs_NAME"))
+            Err(format!(
+                "`{text}` is no scheduler of the kernel: write \"mh\", or the NAME of a module ip_vs_NAME"
+            ))
         }
     }
 }
@@ -45,4 +47,8 @@ impl fmt::Display for KernelScheduler {
     }
 }
 
-written_as_text!(KernelScheduler, "the name of a scheduler of the kernel such as \"mh\"", "^[a-z0-9_]{1,15}$");
+written_as_text!(
+    KernelScheduler,
+    "the name of a scheduler of the kernel such as \"mh\"",
+    "^[a-z0-9_]{1,15}$"
+);

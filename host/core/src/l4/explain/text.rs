@@ -17,10 +17,21 @@ impl fmt::Display for Explanation {
             write!(f, "{supposed}")?;
         }
         writeln!(f)?;
-        writeln!(f, "Every l4 node places new connections so (table {:016x}); those that it knows stay where they are.", now.table)?;
+        writeln!(
+            f,
+            "Every l4 node places new connections so (table {:016x}); those that it knows stay where they are.",
+            now.table
+        )?;
         match out.as_slice() {
-            [] => writeln!(f, "Taken for granted: every l7 node is healthy. Name those that are not with --out NODE."),
-            out => writeln!(f, "Taken for granted: {} take no new connections, every other l7 node is healthy.", out.join(", ")),
+            [] => writeln!(
+                f,
+                "Taken for granted: every l7 node is healthy. Name those that are not with --out NODE."
+            ),
+            out => writeln!(
+                f,
+                "Taken for granted: {} take no new connections, every other l7 node is healthy.",
+                out.join(", ")
+            ),
         }
     }
 }
@@ -33,7 +44,9 @@ impl fmt::Display for Outcome {
             (Some(node), Some(owner)) => {
                 write!(f, "{node}, {row}, since {} whose row it is takes no new connections", owner.node)
             }
-            (None, Some(owner)) => write!(f, "refused: {row} belongs to {}, and nobody takes new connections", owner.node),
+            (None, Some(owner)) => {
+                write!(f, "refused: {row} belongs to {}, and nobody takes new connections", owner.node)
+            }
             (_, None) => write!(f, "refused: {row} belongs to nobody"),
         }
     }
@@ -52,7 +65,11 @@ impl fmt::Display for Supposed {
         write!(f, "{this} Of all flows {} go elsewhere", percent(self.flows_moved))?;
         let rows = f64::from(self.outcome.rows);
         if self.rows_shuffled > 0 {
-            write!(f, ", {} of them from one node that stays to another", percent(f64::from(self.rows_shuffled) / rows))?;
+            write!(
+                f,
+                ", {} of them from one node that stays to another",
+                percent(f64::from(self.rows_shuffled) / rows)
+            )?;
         }
         match self.flows_refused {
             refused if refused > 0.0 => writeln!(f, "; {} are refused.", percent(refused)),

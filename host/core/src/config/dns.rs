@@ -1,0 +1,227 @@
+//! The DNS node: what it listens to, where its zones lie, and the policies that decide the addresses of names.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::check::Check;
+use super::default;
+use super::node::Access;
+use super::value::{AbsolutePath, Name, Period};
+use crate::health::HealthSpec;
+use crate::model::MAX_WEIGHT;
+
+/// The most addresses of one policy, and of its fallback: as many as an answer may have.
+pub const MAX_DNS_ADDRESSES: usize = crate::dns::answer::MAX_ADDRESSES;
+
+/// The most TCP connections of clients that may be allowed: each costs a descriptor and some KiB.
+pub const MAX_DNS_CONNECTIONS: u16 = 65535;
+
+/// What nodes with the role `dns` do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Dns {
+    /// Addresses and ports that queries come to, UDP and TCP; `[::]` takes IPv4 as well. Port 0: any free one.
+    #[serde(deserialize_with = "super::value::endpoints")]
+    #[schemars(with = "Vec<super::value::Endpoint>")]
+    pub listen: Vec<SocketAddr>,
+    /// Directory of zone files, each named after its zone: `example.org` or `example.org.zone`. `weir reload` reads it again, all
+    /// zones or none.
+    pub zones: AbsolutePath,
+    /// Which server this is: the answer to NSID, and to `id.server` in class CHAOS. Empty: the name of the node. `"off"`: neither is
+    /// answered.
+    pub identity: String,
+    /// The answer to `version.bind` in class CHAOS. Empty: refused.
+    pub version: String,
+    /// The largest answer over UDP, bytes; what does not fit comes over TCP.
+    #[serde(deserialize_with = "super::value::within::<_, _, 512, 4096>")]
+    #[schemars(range(min = 512, max = 4096))]
+    pub udp_size: u16,
+    /// Whether clients may prove their address by cookies (RFC 7873), which are then not counted by `rate-limit`. The secret is
+    /// `dns-cookie` in `paths.state`: 32 hexadecimal digits, made at the first start; give nodes that share an address the same one.
+    pub cookies: bool,
+    /// Whether policies are told the client's network that a resolver sends along (RFC 7871).
+    pub client_subnet: bool,
+    /// Where one JSON line for each query goes: `"stdout"`, `"off"` or a file.
+    pub query_log: Access,
+    /// How many answers over UDP one client network may have.
+    pub rate_limit: RateLimit,
+    /// Queries over TCP.
+    pub tcp: DnsTcp,
+    /// A file in which people and programs say which addresses are down.
+    pub state_file: StateFile,
+    /// Who decides the addresses of names: `_policy.www TXT "web"` in a zone file hands the name `www` to the policy `web`.
+    pub policies: BTreeMap<Name, DnsPolicy>,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self {
+            listen: vec![default::DNS_LISTEN],
+            zones: AbsolutePath::fixed(default::ZONES_DIRECTORY),
+            identity: String::new(),
+            version: String::new(),
+            udp_size: crate::dns::answer::UDP_SIZE,
+            cookies: true,
+            client_subnet: true,
+            query_log: Access::Off,
+            rate_limit: RateLimit::default(),
+            tcp: DnsTcp::default(),
+            state_file: StateFile::default(),
+            policies: BTreeMap::new(),
+        }
+    }
+}
+
+/// How many answers over UDP one client network (/24, /56) may have, so that nobody is flooded in another's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct RateLimit {
+    /// Answers a second of one kind (data, no such name, referral, error). 0: no limit.
+    #[serde(deserialize_with = "super::value::within::<_, _, 0, 1000000>")]
+    #[schemars(range(max = 1_000_000))]
+    pub per_second: u32,
+    /// How many seconds' worth a network that was silent may have at once.
+    #[serde(deserialize_with = "super::value::within::<_, _, 1, 3600>")]
+    #[schemars(range(min = 1, max = 3600))]
+    pub burst: u32,
+    /// Every so-many-th answer over the limit says "come back over TCP" instead of nothing. 0: none does.
+    #[serde(deserialize_with = "super::value::within::<_, _, 0, 1000>")]
+    #[schemars(range(max = 1000))]
+    pub slip: u32,
+}
+
+impl Default for RateLimit {
+    fn default() -> Self {
+        let limits = crate::dns::ratelimit::Limits::default();
+        Self { per_second: limits.per_second, burst: limits.burst, slip: limits.slip }
+    }
+}
+
+/// Queries over TCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct DnsTcp {
+    /// Connections at a time. Where one more comes, the one that has been idle for longest is closed.
+    #[serde(deserialize_with = "super::value::within::<_, _, 1, { MAX_DNS_CONNECTIONS as u64 }>")]
+    #[schemars(range(min = 1))]
+    pub connections: u16,
+    /// How long a connection without a query is kept.
+    pub idle: Period,
+}
+
+impl Default for DnsTcp {
+    fn default() -> Self {
+        Self { connections: default::DNS_CONNECTIONS, idle: default::DNS_IDLE }
+    }
+}
+
+/// The state file, in the form of gdnsd's `extfile`: lines such as `198.51.100.1 => DOWN`, `2001:db8::* => UP` or `192.0.2.1 => DOWN/17`,
+/// where 17 is a TTL. The last line that fits an address counts. A file that is not there is an empty one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct StateFile {
+    /// Where it lies. It is looked at several times a second.
+    pub path: AbsolutePath,
+    /// What an address is that the file does not name.
+    pub unlisted: Unlisted,
+}
+
+impl Default for StateFile {
+    fn default() -> Self {
+        Self { path: AbsolutePath::fixed(default::DNS_STATE_FILE), unlisted: Unlisted::Up }
+    }
+}
+
+/// What an address is that the state file does not name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unlisted {
+    /// What its checks say.
+    Up,
+    /// Down.
+    Down,
+}
+
+/// A policy: the addresses that a name may have, how their health is known, and who chooses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DnsPolicy {
+    /// The plugin instance that chooses, by its name in `plugins`. Absent: all addresses that are up, in turn; those of weight 0 only
+    /// where no other is.
+    pub plugin: Option<Name>,
+    /// Health check of each address. Absent: none, an address counts as up. `port` must be written for `"tcp"`, and is 80 for `"http"`
+    /// where it is not.
+    pub check: Option<Check>,
+    /// What is answered while no address of the type that is asked for is up.
+    #[serde(default)]
+    pub all_down: AllDown,
+    /// The addresses for `all-down = "fallback"`.
+    #[serde(default, deserialize_with = "super::value::addresses")]
+    #[schemars(with = "Vec<super::value::Address>")]
+    pub fallback: Vec<IpAddr>,
+    /// The lowest TTL of an answer. Within the bounds the TTL is the time that it takes to notice a change.
+    #[serde(default = "min_ttl")]
+    pub min_ttl: Period,
+    /// The highest TTL of an answer. The TTL of the `_policy` record is a limit too.
+    #[serde(default = "max_ttl")]
+    pub max_ttl: Period,
+    /// The addresses, at least one, of both families. A query is answered with those of its type.
+    pub addresses: Vec<DnsAddress>,
+}
+
+impl DnsPolicy {
+    /// All that the health machine of one of its addresses is told.
+    pub fn health(&self, address: &DnsAddress) -> HealthSpec {
+        HealthSpec {
+            // A weight of 0 is for when nothing else is up; it is no drain, as it would be with a server.
+            weight: address.weight.max(1),
+            check: self.check.as_ref().map(Check::timing),
+            ..HealthSpec::default()
+        }
+    }
+}
+
+fn min_ttl() -> Period {
+    default::DNS_MIN_TTL
+}
+
+fn max_ttl() -> Period {
+    default::DNS_MAX_TTL
+}
+
+/// What is answered while no address is up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AllDown {
+    /// All addresses: a server that may answer beats none.
+    #[default]
+    All,
+    /// Those in `fallback`.
+    Fallback,
+    /// The name exists and has no address.
+    NoData,
+}
+
+/// An address that a name may have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DnsAddress {
+    /// An IPv4 or IPv6 address, such as `"198.51.100.1"`.
+    #[serde(deserialize_with = "super::value::address")]
+    #[schemars(with = "super::value::Address")]
+    pub address: IpAddr,
+    /// Its share of the answers, for plugins that weigh. 0: for when nothing else is up.
+    #[serde(default = "weight", deserialize_with = "super::value::within::<_, _, 0, { MAX_WEIGHT as u64 }>")]
+    #[schemars(range(max = MAX_WEIGHT))]
+    pub weight: u16,
+    /// Pairs that a plugin may read, such as `site = "fra1"`: at most 32, each side at most 256 bytes.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+fn weight() -> u16 {
+    default::WEIGHT
+}
