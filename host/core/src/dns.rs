@@ -10,6 +10,7 @@
 //! | [`answer`] | which answer a query gets |
 //! | [`cookie`] | whether a client has proved its address |
 //! | [`name`] | names |
+//! | [`policy`] | whose addresses are decided, and how they stand |
 //! | [`ratelimit`] | who has had enough answers |
 //! | [`record`] | types, and sets of records |
 //! | [`wire`] | messages as bytes |
@@ -19,6 +20,7 @@
 pub mod answer;
 pub mod cookie;
 pub mod name;
+pub mod policy;
 pub mod ratelimit;
 pub mod record;
 pub mod wire;

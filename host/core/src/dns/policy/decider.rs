@@ -1,0 +1,159 @@
+//! How a decision comes about: repeated, chosen by a plugin, or by the host.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::instance::Instance;
+use super::repeat::{Kept, Repeats};
+use super::table::{Policy, Table};
+use crate::dns::answer::choose::{By, Choice, Labels, Question, Settled};
+use crate::dns::answer::{Asked, Decision, MAX_ADDRESSES, Policies};
+use crate::time::Moment;
+
+/// How the last decision came about, for logs and explanations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// Who chose the addresses.
+    pub by: By,
+    /// Whether it was decided earlier, for this client's network.
+    pub repeated: bool,
+}
+
+/// Makes the decisions of one thread.
+pub struct Deciders {
+    worker: usize,
+    /// `None` only while a decision is made.
+    table: Option<Arc<Table>>,
+    now: Moment,
+    repeats: Repeats,
+    /// By the name of a policy; each with the generation of its plugin for which decisions are kept.
+    instances: HashMap<Arc<str>, (Instance, u64)>,
+    no_labels: Labels,
+    dice: u64,
+    /// The addresses of the decision that was given last.
+    given: Vec<IpAddr>,
+    origin: Option<Origin>,
+}
+
+impl fmt::Debug for Deciders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deciders").field("worker", &self.worker).finish_non_exhaustive()
+    }
+}
+
+impl Deciders {
+    /// Decides on the thread with this number, under this table. `seed` is another one for each thread, so that
+    /// they do not all shuffle alike.
+    pub fn new(worker: usize, table: Arc<Table>, seed: u64) -> Self {
+        Self {
+            worker,
+            table: Some(table),
+            now: Moment::ZERO,
+            repeats: Repeats::default(),
+            instances: HashMap::new(),
+            no_labels: Arc::new([]),
+            dice: seed,
+            given: Vec::with_capacity(MAX_ADDRESSES),
+            origin: None,
+        }
+    }
+
+    /// It is `now`, and this is the table. What was decided under another one is forgotten.
+    pub fn at(&mut self, now: Moment, table: &Arc<Table>) {
+        self.now = now;
+        if self.table.as_ref().is_some_and(|before| Arc::ptr_eq(before, table)) {
+            return;
+        }
+        self.repeats.clear();
+        if let Some(before) = self.table.replace(Arc::clone(table)) {
+            // A plugin that is another one, or none any more, has nothing more to say.
+            self.instances.retain(|name, _| same_source(&before, table, name));
+        }
+    }
+
+    /// How the decision since the last call came about; of several, the last. `None` where none was asked for.
+    pub fn take_origin(&mut self) -> Option<Origin> {
+        self.origin.take()
+    }
+
+    /// Decides, and leaves the addresses in `given`: TTL and scope.
+    fn settle(&mut self, number: u32, policy: &Policy, asked: &Asked<'_>) -> (u32, u8) {
+        let (client, prefix) = (cut(asked.client, asked.prefix), asked.prefix);
+        self.given.clear();
+        let Some(source) = &policy.source else {
+            let settled = self.settled(&Choice::Fallback, policy, asked);
+            self.origin = Some(Origin { by: settled.by, repeated: false });
+            return (settled.ttl, 0);
+        };
+        let generation = source.generation();
+        if self.instances.get(&policy.name).is_none_or(|(_, known)| *known != generation) {
+            self.instances.entry(Arc::clone(&policy.name)).or_default().1 = generation;
+            self.repeats.clear();
+        }
+        if let Some(kept) = self.repeats.find(number, asked.kind, client, prefix, self.now) {
+            self.given.extend_from_slice(&kept.addresses);
+            self.origin = Some(Origin { by: kept.by, repeated: true });
+            return (kept.ttl, kept.scope);
+        }
+        let labels = Arc::clone(&self.no_labels);
+        let question = Question { name: 0, kind: asked.kind, client, prefix, labels };
+        let choice = match self.instances.get_mut(&policy.name) {
+            Some((instance, _)) => instance.choose(&**source, self.worker, policy, question, self.now),
+            None => Choice::Fallback,
+        };
+        let settled = self.settled(&choice, policy, asked);
+        self.origin = Some(Origin { by: settled.by, repeated: false });
+        if !settled.lifetime.is_zero() {
+            let Settled { by, ttl, scope, lifetime } = settled;
+            let until = self.now.after(lifetime);
+            let kept = Kept { addresses: self.given.as_slice().into(), by, ttl, scope, until };
+            self.repeats.keep(number, asked.kind, client, kept);
+        }
+        (settled.ttl, settled.scope)
+    }
+
+    fn settled(&mut self, choice: &Choice, policy: &Policy, asked: &Asked<'_>) -> Settled {
+        // The shuffle makes of any two numbers two orders, so that counting is enough.
+        self.dice = self.dice.wrapping_add(1);
+        let rules = policy.rules(asked.kind);
+        Settled::of(choice, asked.kind, &policy.addresses, rules, self.dice, &mut self.given)
+    }
+}
+
+fn same_source(before: &Table, after: &Table, name: &str) -> bool {
+    let source = |table: &Table| table.find(name).and_then(|(_, policy)| policy.source.clone());
+    match (source(before), source(after)) {
+        (Some(a), Some(b)) => Arc::ptr_eq(&a, &b),
+        _ => false,
+    }
+}
+
+/// The address with nothing but its first `bits`.
+fn cut(address: IpAddr, bits: u8) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(bits.min(32))).unwrap_or(0);
+            IpAddr::V4((v4.to_bits() & mask).into())
+        }
+        IpAddr::V6(v6) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(bits.min(128))).unwrap_or(0);
+            IpAddr::V6((v6.to_bits() & mask).into())
+        }
+    }
+}
+
+impl Policies for Deciders {
+    fn decide(&mut self, asked: &Asked<'_>) -> Option<Decision<'_>> {
+        // Taken out and put back, since the count of a clone would be written by all threads.
+        let table = self.table.take()?;
+        let settled =
+            table.find(&asked.record.policy).map(|(number, policy)| self.settle(number, policy, asked));
+        self.table = Some(table);
+        settled.map(|(ttl, scope)| Decision { addresses: &self.given, ttl, scope })
+    }
+}
+
+#[cfg(test)]
+mod tests;
