@@ -45,6 +45,8 @@ pub use session::{Side, State};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Both ends of a neighbourship. Addresses, ports, keys and hops belong to the speaker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -72,7 +74,8 @@ pub struct Settings {
 }
 
 /// Own addresses to be used as next hops.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct NextHops {
     /// For IPv4 prefixes.
     pub v4: Option<Ipv4Addr>,

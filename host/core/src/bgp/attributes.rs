@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use serde::{Deserialize, Serialize};
+
 /// `ORIGIN`. What this speaker announces is its own, hence [`Origin::Igp`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Origin {
@@ -15,7 +17,7 @@ pub enum Origin {
 }
 
 /// A community of RFC 1997, `65535:0` in two halves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Community(pub u16, pub u16);
 
 impl Community {
@@ -24,7 +26,7 @@ impl Community {
 }
 
 /// A large community of RFC 8092.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LargeCommunity(pub u32, pub u32, pub u32);
 
 /// Where traffic for a prefix is to be sent.

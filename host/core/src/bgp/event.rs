@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::message::Message;
 use super::negotiate::Negotiated;
 use super::notification::Notification;
@@ -63,13 +65,10 @@ pub enum Action {
 /// Why there is no session.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Down {
-    /// We were told to.
-    #[error("stopped here")]
-    Stopped,
     /// The other connection is kept.
     #[error("the other connection is kept")]
     Collision,
-    /// We found the other end at fault, or silent.
+    /// We were told to, or found the other end at fault, or silent.
     #[error("ended here: {0}")]
     Sent(Notification),
     /// The other end says why.
@@ -88,7 +87,7 @@ impl Down {
 }
 
 /// What came from the neighbor since it was configured. None of it is kept, let alone installed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Received {
     /// Messages of any kind.
     pub messages: u64,

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::advert::Adverts;
 use crate::time::Moment;
 
 /// What is wanted of the announcements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Wish {
     /// All of them, at once.
     Announce,
@@ -19,7 +22,8 @@ pub enum Wish {
 }
 
 /// How far it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// Announced as configured.
     Announced,
@@ -32,7 +36,8 @@ pub enum Stage {
 }
 
 /// How long the stages last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Pauses {
     /// From the community to the withdrawal: as long as routers need to choose another path everywhere.
     pub fade: Duration,
@@ -59,6 +64,11 @@ impl Maintenance {
     /// Nothing is announced yet: the first checks come before the first announcement.
     pub const fn new(pauses: Pauses) -> Self {
         Self { pauses, wish: Wish::Withdraw, stage: Stage::Withdrawn, until: None }
+    }
+
+    /// Other pauses, for stages that begin from now on.
+    pub const fn set_pauses(&mut self, pauses: Pauses) {
+        self.pauses = pauses;
     }
 
     /// How far it is.

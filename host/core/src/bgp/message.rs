@@ -2,6 +2,9 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
 
 use super::attributes::Attributes;
 use super::notification::Notification;
@@ -25,7 +28,8 @@ pub enum Message {
 }
 
 /// Unicast of an address family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Family {
     /// AFI 1, SAFI 1.
     Ipv4,
@@ -118,19 +122,28 @@ impl Update {
     }
 }
 
-/// An address and how many bits of it count; the others are 0.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// An address and how many bits of it count; the others are 0. As text `198.51.100.0/24`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Prefix {
     address: IpAddr,
     length: u8,
 }
 
-/// More bits than the address has, or bits set behind the prefix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{address}/{length} is no prefix: the length is too large, or bits behind it are set")]
-pub struct PrefixError {
-    address: IpAddr,
-    length: u8,
+/// Why something is no prefix.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PrefixError {
+    /// More bits than the address has, or bits set behind the prefix.
+    #[error("{address}/{length} is no prefix: the length is too large, or bits behind it are set")]
+    Bits {
+        /// The address.
+        address: IpAddr,
+        /// The length.
+        length: u8,
+    },
+    /// Not an address, a slash and a number.
+    #[error("`{0}` is no prefix: write an address, `/` and how many bits of it count")]
+    Text(String),
 }
 
 impl Prefix {
@@ -142,7 +155,7 @@ impl Prefix {
         };
         let rest = bits.checked_shl(u32::from(length)).unwrap_or(0);
         if length > width || rest != 0 {
-            return Err(PrefixError { address, length });
+            return Err(PrefixError::Bits { address, length });
         }
         Ok(Self { address, length })
     }
@@ -170,6 +183,30 @@ impl Prefix {
     /// Bytes that it takes in a message.
     pub(super) const fn size(self) -> usize {
         1 + self.length.div_ceil(8) as usize
+    }
+}
+
+impl FromStr for Prefix {
+    type Err = PrefixError;
+
+    fn from_str(text: &str) -> Result<Self, PrefixError> {
+        let parts = text.split_once('/').and_then(|(a, l)| Some((a.parse().ok()?, l.parse().ok()?)));
+        let (address, length) = parts.ok_or_else(|| PrefixError::Text(text.to_owned()))?;
+        Self::new(address, length)
+    }
+}
+
+impl TryFrom<String> for Prefix {
+    type Error = PrefixError;
+
+    fn try_from(text: String) -> Result<Self, PrefixError> {
+        text.parse()
+    }
+}
+
+impl From<Prefix> for String {
+    fn from(prefix: Prefix) -> Self {
+        prefix.to_string()
     }
 }
 

@@ -26,6 +26,8 @@ pub enum Cease {
     Deconfigured = 3,
     /// Somebody reset it; with a text.
     Reset = 4,
+    /// The session is to be built anew with other settings.
+    ConfigurationChanged = 6,
     /// Another connection is the one to keep.
     Collision = 7,
     /// BFD says that the other end is not there.

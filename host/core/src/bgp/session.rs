@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Settings;
 use super::event::Down;
 use super::message::{Message, Open};
@@ -38,7 +40,8 @@ impl Side {
 }
 
 /// The states of RFC 4271.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum State {
     /// Off, or in a pause after a failure. Connections are refused.
     #[default]
@@ -184,7 +187,7 @@ impl Session {
         match input {
             Input::Start | Input::Listen | Input::Connected => {}
             Input::Stop(why) => {
-                let down = if why.is_collision() { Down::Collision } else { Down::Stopped };
+                let down = if why.is_collision() { Down::Collision } else { Down::Sent(why.clone()) };
                 self.end(down, Some(why), step);
             }
             Input::Closed => self.end(Down::Closed, None, step),

@@ -1,0 +1,323 @@
+//! `UPDATE`: routes that come and go.
+//!
+//! Nothing that is read here is believed or kept, only counted. Still it is read with care: a neighbor's `UPDATE` must not end a
+//! session that could go on (RFC 7606), and one that should end it must.
+
+use std::net::IpAddr;
+
+use bgpkit_parser::error::EncodingError;
+use bgpkit_parser::models::{
+    Afi, AsPath, AsPathSegment, AsnLength, AttrFlags, Attribute, AttributeValue,
+    Attributes as WireAttributes, BgpUpdateMessage, Community as WireCommunity, ExtendedCommunity,
+    LargeCommunity as WireLargeCommunity, NetworkPrefix, NextHopAddress, Nlri, Origin as WireOrigin, Safi,
+};
+use bgpkit_parser::parser::bgp::messages::parse_bgp_update_message;
+use bytes::Bytes;
+use ipnet::IpNet;
+use weir_core::bgp::{
+    AS_TRANS, Attributes, Community, Family, LargeCommunity, NextHop, Notification, Origin, Prefix, Update,
+};
+
+use super::Fault;
+
+/// The attributes that are read: origin, paths, next hop, metrics, communities, and what has prefixes in it. All others are
+/// left out before the library sees them.
+const READ: [u8; 11] = [1, 2, 3, 4, 5, 8, REACH, UNREACH, 16, 17, 32];
+const REACH: u8 = 14;
+const UNREACH: u8 = 15;
+/// The bit that says that an attribute's length has two bytes.
+const EXTENDED: u8 = 0x10;
+
+/// The session ends: nobody can tell which routes were meant.
+const MALFORMED_LIST: Fault = Fault::Answer(Notification::new(3, 1));
+
+const fn width(wide: bool) -> AsnLength {
+    if wide { AsnLength::Bits32 } else { AsnLength::Bits16 }
+}
+
+pub(super) fn decode(body: &[u8], wide: bool) -> Result<Vec<Update>, Fault> {
+    let (sieved, odd) = sieve(body)?;
+    let message =
+        parse_bgp_update_message(Bytes::from(sieved), false, &width(wide)).map_err(|_| Fault::Unread)?;
+    if odd || message.attributes.has_validation_warnings() {
+        return Err(Fault::Unread);
+    }
+    read(&message).ok_or(Fault::Unread)
+}
+
+/// Checks the frame and leaves out attributes that are not read. Also says whether something is odd that breaks nothing.
+fn sieve(body: &[u8]) -> Result<(Vec<u8>, bool), Fault> {
+    let (withdrawn, rest) = counted(body).ok_or(MALFORMED_LIST)?;
+    let (mut attributes, announced) = counted(rest).ok_or(MALFORMED_LIST)?;
+    let mut kept = Vec::with_capacity(attributes.len());
+    let mut seen = [false; 256];
+    let mut odd = false;
+    while !attributes.is_empty() {
+        let Some((code, whole, value, rest)) = attribute(attributes) else {
+            // Its length is not to be believed, what follows it is not to be found (RFC 7606 §4).
+            odd = true;
+            break;
+        };
+        attributes = rest;
+        let twice = seen.get_mut(usize::from(code)).is_some_and(|seen| std::mem::replace(seen, true));
+        if twice && matches!(code, REACH | UNREACH) {
+            return Err(MALFORMED_LIST);
+        }
+        // A family that is not spoken here; of all others, the first one counts (RFC 7606 §3 g).
+        let foreign = matches!(code, REACH | UNREACH) && !matches!(value, [0, 1 | 2, 1, ..]);
+        if READ.contains(&code) && !twice && !foreign {
+            kept.extend_from_slice(whole);
+        }
+    }
+    let mut sieved = Vec::with_capacity(body.len());
+    for part in [withdrawn, &kept] {
+        // Not longer than the body was, whose length has two bytes.
+        sieved.extend(u16::try_from(part.len()).unwrap_or_default().to_be_bytes());
+        sieved.extend_from_slice(part);
+    }
+    sieved.extend_from_slice(announced);
+    Ok((sieved, odd))
+}
+
+/// What the first two bytes count, and what comes after it.
+fn counted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let [high, low, rest @ ..] = bytes else { return None };
+    rest.split_at_checked(usize::from(u16::from_be_bytes([*high, *low])))
+}
+
+/// The first attribute: its code, all of its bytes, its value; and what comes after it.
+fn attribute(bytes: &[u8]) -> Option<(u8, &[u8], &[u8], &[u8])> {
+    let (code, header, length) = match *bytes {
+        [flags, code, high, low, ..] if flags & EXTENDED != 0 => {
+            (code, 4, usize::from(u16::from_be_bytes([high, low])))
+        }
+        [flags, code, length, ..] if flags & EXTENDED == 0 => (code, 3, usize::from(length)),
+        _ => return None,
+    };
+    let (whole, rest) = bytes.split_at_checked(header + length)?;
+    Some((code, whole, whole.get(header..)?, rest))
+}
+
+/// Both families, each as an update of its own. `None` where an announcement lacks what it has to have.
+fn read(message: &BgpUpdateMessage) -> Option<Vec<Update>> {
+    let attributes = &message.attributes;
+    let reach = attributes.get_reachable_nlri();
+    let unreach = attributes.get_unreachable_nlri();
+    let mut updates = Vec::new();
+    let mut push =
+        |family, withdrawn: &[NetworkPrefix], announced: &[NetworkPrefix], next_hop: Option<NextHop>| {
+            let announced = match (announced, next_hop) {
+                ([], _) => None,
+                (all, Some(next_hop)) => Some((shared(attributes, next_hop), prefixes(all)?)),
+                (_, None) => return None,
+            };
+            updates.push(Update { family, withdrawn: prefixes(withdrawn)?, announced });
+            Some(())
+        };
+    if let Some(nlri) = reach {
+        push(family(nlri.afi), &[], &nlri.prefixes, nlri.next_hop.and_then(read_next_hop))?;
+    }
+    if let Some(nlri) = unreach {
+        push(family(nlri.afi), &nlri.prefixes, &[], None)?;
+    }
+    let plain = !message.withdrawn_prefixes.is_empty() || !message.announced_prefixes.is_empty();
+    // Without anything it is End-of-RIB of the family that BGP began with.
+    if plain || reach.is_none() && unreach.is_none() {
+        let next_hop = attributes.next_hop().map(|address| NextHop { address, link_local: None });
+        push(Family::Ipv4, &message.withdrawn_prefixes, &message.announced_prefixes, next_hop)?;
+    }
+    Some(updates)
+}
+
+const fn family(afi: Afi) -> Family {
+    // The sieve leaves these two.
+    if matches!(afi, Afi::Ipv6) { Family::Ipv6 } else { Family::Ipv4 }
+}
+
+const fn read_next_hop(hop: NextHopAddress) -> Option<NextHop> {
+    match hop {
+        NextHopAddress::Ipv4(one) => Some(NextHop { address: IpAddr::V4(one), link_local: None }),
+        NextHopAddress::Ipv6(one) => Some(NextHop { address: IpAddr::V6(one), link_local: None }),
+        NextHopAddress::Ipv6LinkLocal(one, link) => {
+            Some(NextHop { address: IpAddr::V6(one), link_local: Some(link) })
+        }
+        NextHopAddress::VpnIpv6(..) | NextHopAddress::VpnIpv6LinkLocal(..) => None,
+    }
+}
+
+fn prefixes(all: &[NetworkPrefix]) -> Option<Vec<Prefix>> {
+    // Bits behind a prefix do not count (RFC 4271 §4.3).
+    let exact = |net: IpNet| Prefix::new(net.trunc().addr(), net.prefix_len()).ok();
+    all.iter().map(|one| exact(one.prefix)).collect()
+}
+
+fn shared(attributes: &WireAttributes, next_hop: NextHop) -> Attributes {
+    let mut communities = Vec::new();
+    let mut large_communities = Vec::new();
+    let mut extended_communities = Vec::new();
+    for value in attributes {
+        match value {
+            AttributeValue::Communities(all) => communities.extend(all.iter().map(read_community)),
+            AttributeValue::LargeCommunities(all) => large_communities.extend(
+                all.iter().map(|one| LargeCommunity(one.global_admin, one.local_data[0], one.local_data[1])),
+            ),
+            AttributeValue::ExtendedCommunities(all) => {
+                extended_communities.extend(all.iter().filter_map(raw));
+            }
+            _ => {}
+        }
+    }
+    communities.sort_unstable();
+    large_communities.sort_unstable();
+    Attributes {
+        origin: match attributes.origin() {
+            WireOrigin::IGP => Origin::Igp,
+            WireOrigin::EGP => Origin::Egp,
+            WireOrigin::INCOMPLETE => Origin::Incomplete,
+        },
+        as_path: attributes.effective_as_path().map(|path| flat(&path)).unwrap_or_default(),
+        next_hop,
+        med: attributes.multi_exit_discriminator(),
+        local_preference: attributes.local_preference(),
+        communities,
+        large_communities,
+        extended_communities,
+    }
+}
+
+/// The numbers of a path in their order, those of sets among them.
+fn flat(path: &AsPath) -> Vec<u32> {
+    path.iter_segments().flat_map(|segment| segment.iter().map(|number| number.to_u32())).collect()
+}
+
+/// The one kind that this speaker sends, as its bytes.
+fn raw(community: &ExtendedCommunity) -> Option<[u8; 8]> {
+    match community {
+        ExtendedCommunity::LinkBandwidth(link) => {
+            let [high, low] = link.global_admin.to_be_bytes();
+            let [a, b, c, d] = link.bandwidth.to_be_bytes();
+            Some([if link.transitive { 0x00 } else { 0x40 }, 0x04, high, low, a, b, c, d])
+        }
+        ExtendedCommunity::Raw(bytes) => Some(*bytes),
+        _ => None,
+    }
+}
+
+fn read_community(community: &WireCommunity) -> Community {
+    match community {
+        WireCommunity::NoExport => Community(0xffff, 0xff01),
+        WireCommunity::NoAdvertise => Community(0xffff, 0xff02),
+        WireCommunity::NoExportSubConfed => Community(0xffff, 0xff03),
+        // Two bytes were read.
+        WireCommunity::Custom(high, low) => Community(u16::try_from(high.to_u32()).unwrap_or_default(), *low),
+    }
+}
+
+pub(super) fn encode(update: &Update, wide: bool) -> Result<Vec<u8>, EncodingError> {
+    let width = width(wide);
+    let mut message = BgpUpdateMessage::default();
+    let mut values = Vec::new();
+    let withdrawn = nets(&update.withdrawn);
+    match update.family {
+        Family::Ipv4 => message.withdrawn_prefixes = withdrawn,
+        Family::Ipv6 if update.announced.is_none() || !withdrawn.is_empty() => {
+            values.push(AttributeValue::MpUnreachNlri(nlri(withdrawn, None)));
+        }
+        Family::Ipv6 => {}
+    }
+    if let Some((attributes, prefixes)) = &update.announced {
+        let announced = nets(prefixes);
+        match attributes.next_hop.address {
+            IpAddr::V4(_) => message.announced_prefixes = announced,
+            IpAddr::V6(address) => {
+                let hop = match attributes.next_hop.link_local {
+                    Some(link) => NextHopAddress::Ipv6LinkLocal(address, link),
+                    None => NextHopAddress::Ipv6(address),
+                };
+                values.push(AttributeValue::MpReachNlri(nlri(announced, Some(hop))));
+            }
+        }
+        describe(attributes, wide, &mut values);
+    }
+    let attributes = values.into_iter().map(|value| sized(value, width));
+    message.attributes = attributes.collect::<Vec<_>>().into();
+    Ok(message.encode(width)?.to_vec())
+}
+
+/// The attributes but for prefixes, in the order of their numbers.
+fn describe(attributes: &Attributes, wide: bool, values: &mut Vec<AttributeValue>) {
+    values.push(AttributeValue::Origin(match attributes.origin {
+        Origin::Igp => WireOrigin::IGP,
+        Origin::Egp => WireOrigin::EGP,
+        Origin::Incomplete => WireOrigin::INCOMPLETE,
+    }));
+    let narrow = |number: &u32| u32::from(u16::try_from(*number).unwrap_or(AS_TRANS));
+    let shown: Vec<u32> =
+        if wide { attributes.as_path.clone() } else { attributes.as_path.iter().map(narrow).collect() };
+    values.push(AttributeValue::AsPath(path(&shown)));
+    if let IpAddr::V4(_) = attributes.next_hop.address {
+        values.push(AttributeValue::NextHop(attributes.next_hop.address));
+    }
+    values.extend(attributes.med.map(AttributeValue::MultiExitDiscriminator));
+    values.extend(attributes.local_preference.map(AttributeValue::LocalPreference));
+    if !attributes.communities.is_empty() {
+        let all = attributes.communities.iter().map(|one| write_community(*one)).collect();
+        values.push(AttributeValue::Communities(all));
+    }
+    if !attributes.extended_communities.is_empty() {
+        let all = attributes.extended_communities.iter().map(|one| ExtendedCommunity::Raw(*one)).collect();
+        values.push(AttributeValue::ExtendedCommunities(all));
+    }
+    if shown != attributes.as_path {
+        values.push(AttributeValue::As4Path(path(&attributes.as_path)));
+    }
+    if !attributes.large_communities.is_empty() {
+        let large = |one: &LargeCommunity| WireLargeCommunity::new(one.0, [one.1, one.2]);
+        values
+            .push(AttributeValue::LargeCommunities(attributes.large_communities.iter().map(large).collect()));
+    }
+}
+
+fn path(numbers: &[u32]) -> AsPath {
+    // Within an AS the path has no segment at all, not one without numbers.
+    if numbers.is_empty() {
+        AsPath::new()
+    } else {
+        AsPath::from_segments(vec![AsPathSegment::sequence(numbers)])
+    }
+}
+
+fn write_community(community: Community) -> WireCommunity {
+    match community {
+        Community(0xffff, 0xff01) => WireCommunity::NoExport,
+        Community(0xffff, 0xff02) => WireCommunity::NoAdvertise,
+        Community(0xffff, 0xff03) => WireCommunity::NoExportSubConfed,
+        Community(high, low) => WireCommunity::Custom(high.into(), low),
+    }
+}
+
+fn nets(prefixes: &[Prefix]) -> Vec<NetworkPrefix> {
+    let net = |one: &Prefix| IpNet::new(one.address(), one.length()).ok();
+    prefixes.iter().filter_map(net).map(|net| NetworkPrefix::new(net, None)).collect()
+}
+
+const fn nlri(prefixes: Vec<NetworkPrefix>, next_hop: Option<NextHopAddress>) -> Nlri {
+    Nlri {
+        afi: Afi::Ipv6,
+        safi: Safi::Unicast,
+        next_hop,
+        prefixes,
+        labeled_prefixes: None,
+        link_state_nlris: None,
+        flowspec_nlris: None,
+    }
+}
+
+/// With the bit that says that the length has two bytes, where it needs them: the library leaves that to us.
+fn sized(value: AttributeValue, width: AsnLength) -> Attribute {
+    let mut attribute = Attribute::from(value);
+    if attribute.encode(width).is_err() {
+        attribute.flag |= AttrFlags::EXTENDED;
+    }
+    attribute
+}
