@@ -39,6 +39,6 @@ pub use access_log::AccessLog;
 pub use key::hash as key_hash;
 pub use pool::Pool;
 pub use service::{Service, ServiceError, ServiceTable};
-pub use settings::{ClientTimeouts, Key, Options, PoolSettings, ServerTimeouts};
+pub use settings::{ClientTimeouts, Key, Options, PoolSettings, Segments, ServerTimeouts};
 pub use shards::{Drained, Shards, StartError};
 pub use stats::{DECIDERS, LATENCY_BOUNDS, PoolStats, ProxyStats, ServerStats};

@@ -104,6 +104,8 @@ pub struct Options {
     pub workers: usize,
     /// TCP ports to listen on, on every address. 0 is a free port, see [`Shards::ports`](crate::Shards::ports).
     pub ports: Vec<u16>,
+    /// The largest segments that clients are asked to send, where they reach this node through tunnels.
+    pub segments: Option<Segments>,
     /// Whether shard i is bound to the i-th core that this process may use.
     pub pin_cores: bool,
     /// Where requests are logged; `None` logs none.
@@ -114,12 +116,24 @@ pub struct Options {
     pub idle_connections: usize,
 }
 
+/// The largest TCP segments (MSS) that clients are asked to send, bytes. A packet that fits its path to an L4 node and no longer fits when that
+/// has wrapped it is lost where a filter eats the ICMP message about it, and large uploads with it. Asked for in the answer to a
+/// client's SYN, and so kept by us as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Segments {
+    /// From IPv4 clients.
+    pub v4: u16,
+    /// From IPv6 clients.
+    pub v6: u16,
+}
+
 impl Default for Options {
     /// One shard, no port, no log.
     fn default() -> Self {
         Self {
             workers: 1,
             ports: Vec::new(),
+            segments: None,
             pin_cores: false,
             access_log: None,
             max_head: 64 * 1024,

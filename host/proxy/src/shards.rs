@@ -63,10 +63,10 @@ impl Shards {
         let mut ports = Vec::with_capacity(options.ports.len());
         let mut listeners: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
         for port in options.ports {
-            let (port, bound) =
-                listen::listen(port, workers).map_err(|source| StartError::Listen { port, source })?;
+            let (port, bound) = listen::listen(port, workers, options.segments)
+                .map_err(|source| StartError::Listen { port, source })?;
             ports.push(port);
-            listeners.iter_mut().zip(bound).for_each(|(of_shard, listener)| of_shard.push(listener));
+            listeners.iter_mut().zip(bound).for_each(|(of_shard, bound)| of_shard.extend(bound));
         }
         let (phase, phases) = watch::channel(Phase::Open);
         let (closing, closings) = watch::channel(false);
