@@ -1,6 +1,232 @@
 //! The kernel's side of a node: what is there, and the changes that make it what shall be there.
 //!
-//! Order, so that every prefix of the work is safe: tunnel, address, service, destination; in reverse when they go.
+//! Order, so that every prefix of the work is safe: tunnel, address, service, destination; in reverse when they go. A step that
+//! the kernel refuses is reported and does not keep the others from being tried. Nothing is remembered of what was done: each
+//! look begins with what is there, so a sidecar that starts anew takes over what its predecessor left.
 
+mod address;
 pub mod ipvs;
+mod link;
 pub mod netlink;
+mod sysctl;
+mod worker;
+
+use std::collections::BTreeMap;
+
+use rtnetlink::Handle;
+use weir_core::desired::network::{self, Change, Network};
+use weir_core::desired::{Desired, Difference, Part, SERVICE_DEVICE};
+use weir_core::ipvs::{Plan, Wanted};
+
+use ipvs::{Balancer, IpvsError};
+use link::Found;
+use sysctl::Sysctls;
+
+pub use worker::Worker;
+
+/// The most changes of the balancer that are told one by one.
+const SHOWN: usize = 100;
+
+/// Why something about devices and addresses was not done.
+#[derive(Debug, thiserror::Error)]
+enum RouteError {
+    #[error("{0}")]
+    Netlink(#[from] rtnetlink::Error),
+    #[error("the device is not there")]
+    NoDevice,
+    #[error("the ends are of another family than the tunnel")]
+    Ends,
+}
+
+/// Why the kernel is looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Cause {
+    /// The desired state is new: what differs is to be expected.
+    #[default]
+    Wanted,
+    /// Time has passed: what differs was changed by somebody else.
+    Looked,
+}
+
+/// What one look came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// The generation of the desired state that the kernel was compared with.
+    pub generation: u64,
+    /// Why it was looked at.
+    pub cause: Cause,
+    /// What is still otherwise.
+    pub differences: Vec<Difference>,
+    /// Changes that the kernel took.
+    pub done: u64,
+    /// Changes that the kernel refused.
+    pub refused: u64,
+}
+
+impl Looked {
+    fn differs(&mut self, part: Part, what: impl Into<String>) {
+        self.differences.push(Difference { part, what: what.into() });
+    }
+}
+
+/// The kernel of this network namespace.
+pub struct Kernel {
+    observe_only: bool,
+    routes: Result<Handle, String>,
+    /// Opened when something is wanted of it for the first time.
+    balancer: Option<Balancer>,
+    sysctls: Sysctls,
+}
+
+impl Kernel {
+    /// Opens the sockets. What cannot be opened is reported with each look. To be called on a tokio runtime.
+    pub fn open(observe_only: bool) -> Self {
+        let routes = rtnetlink::new_connection().map(|(connection, handle, _)| {
+            tokio::spawn(connection);
+            handle
+        });
+        Self {
+            observe_only,
+            routes: routes.map_err(|e| e.to_string()),
+            balancer: None,
+            sysctls: Sysctls::new(),
+        }
+    }
+
+    /// Compares the kernel with `desired` and makes it so, as far as it lets itself be made.
+    pub async fn reconcile(&mut self, desired: &Desired, cause: Cause) -> Looked {
+        let mut looked = Looked { generation: desired.generation, cause, ..Looked::default() };
+        let settings = self.sysctls.look(&desired.sysctls, self.observe_only);
+        looked.done += settings.changed;
+        for what in settings.differences {
+            looked.differs(Part::Sysctl, what);
+        }
+        let remove = self.make_network(desired, cause, &mut looked).await;
+        if let Err(error) = self.balance(&desired.ipvs, cause, &mut looked) {
+            looked.refused += 1;
+            looked.differs(Part::Ipvs, error.to_string());
+        }
+        self.carry_out(&remove, cause, &mut looked).await;
+        looked
+    }
+
+    /// Services and destinations.
+    fn balance(&mut self, wanted: &Wanted, cause: Cause, looked: &mut Looked) -> Result<(), IpvsError> {
+        let balancer = match &mut self.balancer {
+            // Most nodes are no L4 nodes, and their kernel may have no balancer.
+            None if *wanted == Wanted::default() => return Ok(()),
+            Some(balancer) => {
+                // What this process did is known; what others did is seen.
+                if cause == Cause::Looked || self.observe_only {
+                    balancer.look()?;
+                }
+                balancer
+            }
+            none => none.insert(Balancer::open()?),
+        };
+        if self.observe_only {
+            let plan = balancer.plan(wanted);
+            for change in plan.changes.iter().take(SHOWN) {
+                looked.differs(Part::Ipvs, change.to_string());
+            }
+            if let Some(more) = plan.changes.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+                looked.differs(Part::Ipvs, format!("and {more} more changes"));
+            }
+            return Ok(());
+        }
+        let plan = balancer.settle(wanted, |plan| log(plan, cause))?;
+        looked.done += plan.changes.len() as u64;
+        Ok(())
+    }
+
+    /// Devices and addresses that are missing. Returns what is to be removed later.
+    async fn make_network(&mut self, desired: &Desired, cause: Cause, looked: &mut Looked) -> Vec<Change> {
+        let there = match self.network().await {
+            Ok(there) => there,
+            // Who wants nothing of devices does not mind that they cannot be seen.
+            Err(_) if desired.tunnels.is_empty() && desired.addresses.is_empty() => return Vec::new(),
+            Err(error) => {
+                looked.differs(Part::Tunnel, format!("devices and addresses cannot be seen: {error}"));
+                return Vec::new();
+            }
+        };
+        let changes = network::changes(desired, &there);
+        self.carry_out(&changes.make, cause, looked).await;
+        changes.remove
+    }
+
+    async fn network(&self) -> Result<Network, String> {
+        let handle = self.routes.as_ref().map_err(Clone::clone)?;
+        let found = link::observe(handle).await.map_err(|e| e.to_string())?;
+        let addresses = match found.get(SERVICE_DEVICE) {
+            Some(Found { index, .. }) => address::observe(handle, *index).await.map_err(|e| e.to_string())?,
+            None => Default::default(),
+        };
+        let devices: BTreeMap<_, _> = found.into_iter().map(|(name, found)| (name, found.device)).collect();
+        Ok(Network { devices, addresses })
+    }
+
+    async fn carry_out(&self, changes: &[Change], cause: Cause, looked: &mut Looked) {
+        for change in changes {
+            let part = if change.is_address() { Part::Address } else { Part::Tunnel };
+            if self.observe_only {
+                looked.differs(part, change.to_string());
+                continue;
+            }
+            match self.change(change).await {
+                Ok(()) => {
+                    looked.done += 1;
+                    match cause {
+                        Cause::Wanted => tracing::info!(part = part.as_str(), "changed: {change}"),
+                        Cause::Looked => {
+                            tracing::warn!(part = part.as_str(), "somebody else's change undone: {change}")
+                        }
+                    }
+                }
+                Err(error) => {
+                    looked.refused += 1;
+                    looked.differs(part, format!("{change}, and cannot be changed: {error}"));
+                }
+            }
+        }
+    }
+
+    async fn change(&self, change: &Change) -> Result<(), RouteError> {
+        let Ok(handle) = &self.routes else { return Err(RouteError::NoDevice) };
+        match change {
+            Change::AddServiceDevice => link::add_service_device(handle).await,
+            Change::AddTunnel(tunnel) => {
+                link::add_tunnel(handle, tunnel).await?;
+                if let Err(error) = sysctl::loosen_source_check(&tunnel.name) {
+                    tracing::warn!(device = tunnel.name, %error, "packets from this tunnel may be dropped: rp_filter");
+                }
+                Ok(())
+            }
+            Change::Up(name) => link::up(handle, link::index(handle, name).await?).await,
+            Change::RemoveDevice(name) => link::remove(handle, link::index(handle, name).await?).await,
+            Change::AddAddress(ip) => {
+                address::add(handle, link::index(handle, SERVICE_DEVICE).await?, *ip).await
+            }
+            Change::RemoveAddress(ip) => {
+                address::remove(handle, link::index(handle, SERVICE_DEVICE).await?, *ip).await
+            }
+        }
+    }
+}
+
+/// Says what is about to be done to the balancer, and what it costs.
+fn log(plan: &Plan, cause: Cause) {
+    for disorder in &plan.disorder {
+        let (readded, moved, rows) = (disorder.readded, disorder.moved, disorder.rows);
+        tracing::warn!(service = %disorder.service, readded, ?moved, rows, "destinations are not in join order");
+    }
+    let changes = plan.changes.len();
+    match (cause, plan.changes.as_slice()) {
+        (Cause::Wanted, [change]) => tracing::info!(part = "ipvs", "{change}"),
+        (Cause::Wanted, _) => tracing::info!(part = "ipvs", changes, restated = plan.restated, "changed"),
+        (Cause::Looked, changed) => {
+            let first = changed.first().map(ToString::to_string);
+            tracing::warn!(part = "ipvs", changes, first, "somebody else's changes undone");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The host's end: the newest desired state goes out, what the sidecar sees comes back, over as many connections as it takes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::sync::watch;
+use weir_core::desired::{Desired, Observed};
+
+use crate::protocol::{self, FrameError, Hello, MAX_FRAME, MAX_HELLO, Order, Report};
+
+/// How often the sidecar hears that somebody still decides. Three of them fit into the shortest hold.
+pub const ALIVE_EVERY: Duration = Duration::from_millis(500);
+
+/// The pause before a sidecar that is not there is looked for again.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// What is known of the sidecar.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Link {
+    /// Why there is no connection; `None` while there is one.
+    pub problem: Option<String>,
+    /// Why the last desired state was refused.
+    pub refused: Option<String>,
+    /// What the sidecar said last, perhaps over a connection that is gone.
+    pub observed: Option<Arc<Observed>>,
+}
+
+/// Keeps a sidecar told, for as long as `desired` has a sender. Connects again whenever the connection is lost, and says the
+/// whole state then.
+pub async fn keep(
+    socket: PathBuf,
+    mut desired: watch::Receiver<Option<Arc<Desired>>>,
+    link: watch::Sender<Link>,
+) {
+    loop {
+        let error = match talk(&socket, &mut desired, &link).await {
+            Ok(()) => return,
+            Err(error) => format!("{}: {error}", socket.display()),
+        };
+        let is_news = link.send_if_modified(|link| {
+            let is_news = link.problem.as_ref() != Some(&error);
+            link.problem = Some(error.clone());
+            is_news
+        });
+        if is_news {
+            tracing::warn!(%error, "no sidecar");
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// One connection. `Ok` where nobody wants anything any more.
+async fn talk(
+    socket: &Path,
+    desired: &mut watch::Receiver<Option<Arc<Desired>>>,
+    link: &watch::Sender<Link>,
+) -> Result<(), FrameError> {
+    let (mut from, mut to) = UnixStream::connect(socket).await?.into_split();
+    protocol::write(&mut to, &Hello::ours()).await?;
+    protocol::read::<Hello>(&mut from, MAX_HELLO).await?.agree()?;
+    link.send_modify(|link| link.problem = None);
+    tracing::info!(socket = %socket.display(), "the sidecar answers");
+    let told = link.clone();
+    let mut listening = tokio::spawn(async move { listen(&mut from, &told).await });
+    desired.mark_changed();
+    let ended = loop {
+        let order = tokio::select! {
+            changed = desired.changed() => match changed {
+                Ok(()) => desired.borrow_and_update().clone().map(Order::set),
+                Err(_) => break Ok(()),
+            },
+            () = tokio::time::sleep(ALIVE_EVERY) => Some(Order::Alive),
+            ended = &mut listening => return ended.unwrap_or(Err(FrameError::Closed)),
+        };
+        if let Some(order) = order
+            && let Err(error) = protocol::write(&mut to, &order).await
+        {
+            break Err(error);
+        }
+    };
+    listening.abort();
+    ended
+}
+
+async fn listen(
+    from: &mut tokio::net::unix::OwnedReadHalf,
+    link: &watch::Sender<Link>,
+) -> Result<(), FrameError> {
+    loop {
+        match protocol::read(from, MAX_FRAME).await? {
+            Report::Observed(observed) => {
+                let observed = Arc::from(observed);
+                link.send_modify(|link| link.observed = Some(observed));
+            }
+            Report::Refused(why) => {
+                tracing::error!(%why, "the sidecar refuses what this node wants");
+                link.send_modify(|link| link.refused = Some(why));
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The thread that speaks with the kernel: always about the newest desired state, and again on a timer.
+//!
+//! A thread of its own, since a large table takes the kernel a while, and the hold of the announcements must not wait for it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::thread::CapabilitySet;
+use tokio::sync::{mpsc, watch};
+use weir_core::desired::Desired;
+
+use super::{Cause, Kernel, Looked};
+use crate::privileges;
+
+/// Of the time between two looks, a look may take this part at most; a large table is looked at less often.
+const SHARE: u32 = 20;
+
+/// The two ends of a worker. When they are dropped, its thread ends.
+pub struct Worker {
+    /// What shall be; `None` until anybody has said so: nothing is touched before.
+    pub desired: watch::Sender<Option<Arc<Desired>>>,
+    /// What became of it, once for each look.
+    pub looked: mpsc::Receiver<Looked>,
+}
+
+impl Worker {
+    /// Starts the thread. It looks at the kernel whenever the desired state changes, and at least `every` so often.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub fn start(observe_only: bool, every: Duration) -> std::io::Result<Self> {
+        let (desired, wanted) = watch::channel(None);
+        let (results, looked) = mpsc::channel(1);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let work = move || {
+            runtime.block_on(async move {
+                // The BGP port is the speaker's.
+                let needs = CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW;
+                if let Err(error) = privileges::thread_keeps_only(needs) {
+                    tracing::error!(%error, "the kernel is not touched");
+                    return;
+                }
+                work(Kernel::open(observe_only), wanted, results, every).await;
+            });
+        };
+        std::thread::Builder::new().name("kernel".to_owned()).spawn(work)?;
+        Ok(Self { desired, looked })
+    }
+}
+
+async fn work(
+    mut kernel: Kernel,
+    mut wanted: watch::Receiver<Option<Arc<Desired>>>,
+    results: mpsc::Sender<Looked>,
+    every: Duration,
+) {
+    let mut pause = every;
+    let mut cause = Cause::Wanted;
+    loop {
+        let desired = wanted.borrow_and_update().clone();
+        if let Some(desired) = desired {
+            let begun = Instant::now();
+            let looked = kernel.reconcile(&desired, cause).await;
+            pause = every.max(begun.elapsed() * SHARE);
+            if results.send(looked).await.is_err() {
+                return;
+            }
+        }
+        cause = match tokio::time::timeout(pause, wanted.changed()).await {
+            Ok(Ok(())) => Cause::Wanted,
+            Ok(Err(_)) => return,
+            Err(_) => Cause::Looked,
+        };
+    }
+}

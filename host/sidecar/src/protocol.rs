@@ -1,0 +1,262 @@
+//! What host and sidecar say to each other, and how it is framed: a length of four bytes (big endian), then JSON.
+//!
+//! Both begin with a [`Hello`]. Then the host sends the whole desired state whenever it changes and a sign of life in between;
+//! the sidecar reports what it sees. JSON, since the desired state is read by people as well when something is wrong, and since
+//! a field that one side does not know is refused with its name.
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use weir_core::desired::{Desired, Observed};
+
+/// Changes whenever one side would misunderstand the other. Both are the same binary; they differ for as long as an upgrade
+/// has restarted only one of them.
+pub const PROTOCOL: u32 = 1;
+
+/// The longest frame, bytes: a thousand services with a hundred destinations each are a third of it.
+pub const MAX_FRAME: usize = 64 << 20;
+
+/// The longest frame before the other side has said who it is.
+pub const MAX_HELLO: usize = 4096;
+
+/// The first frame in either direction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`PROTOCOL`] of the sender.
+    pub protocol: u32,
+    /// Version of the sender, for people.
+    pub version: String,
+}
+
+impl Hello {
+    /// What this binary says.
+    pub fn ours() -> Self {
+        Self { protocol: PROTOCOL, version: env!("CARGO_PKG_VERSION").to_owned() }
+    }
+
+    /// Whether the other side speaks as we do.
+    ///
+    /// # Errors
+    /// [`FrameError::Protocol`], with what the other side speaks.
+    pub fn agree(&self) -> Result<(), FrameError> {
+        if self.protocol == PROTOCOL {
+            return Ok(());
+        }
+        Err(FrameError::Protocol { theirs: self.protocol, version: self.version.chars().take(64).collect() })
+    }
+}
+
+/// From the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// Make it so. All of it; what is not in it is not wanted.
+    Set(Box<Desired>),
+    /// Somebody still decides, and has nothing new to say.
+    Alive,
+}
+
+impl Order {
+    /// Of a state that others hold as well.
+    pub fn set(desired: Arc<Desired>) -> Self {
+        Self::Set(Box::new(Arc::unwrap_or_clone(desired)))
+    }
+}
+
+/// From the sidecar.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Report {
+    /// What it sees, and did.
+    Observed(Box<Observed>),
+    /// The last desired state was refused as a whole, for this reason; what was in force stays in force.
+    Refused(String),
+}
+
+/// Why a frame was not read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// The other side has gone, between two frames.
+    #[error("the other side closed the connection")]
+    Closed,
+    /// The other side has gone, within a frame.
+    #[error("the other side broke off within a frame")]
+    BrokenOff,
+    /// A frame that no healthy sender makes.
+    #[error("a frame of {len} bytes; at most {max} are taken")]
+    TooLong {
+        /// As announced.
+        len: usize,
+        /// What is taken at this point.
+        max: usize,
+    },
+    /// A frame that is not understood.
+    #[error("a frame that is not understood: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// Another version of this protocol.
+    #[error(
+        "the other side (version {version}) speaks protocol {theirs}, this one {PROTOCOL}: restart the older one"
+    )]
+    Protocol {
+        /// The other side's.
+        theirs: u32,
+        /// What it says of itself.
+        version: String,
+    },
+    /// The socket failed.
+    #[error("the socket failed: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// Reads one frame of at most `max` bytes. Not to be cancelled: half a frame would be lost.
+///
+/// # Errors
+/// See [`FrameError`]; after any of them the stream is of no more use.
+pub async fn read<T: DeserializeOwned>(
+    stream: &mut (impl AsyncRead + Unpin),
+    max: usize,
+) -> Result<T, FrameError> {
+    let mut length = [0; 4];
+    let mut have = 0;
+    while let Some(rest) = length.get_mut(have..).filter(|rest| !rest.is_empty()) {
+        match stream.read(rest).await? {
+            0 if have == 0 => return Err(FrameError::Closed),
+            0 => return Err(FrameError::BrokenOff),
+            n => have += n,
+        }
+    }
+    let len = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+    if len > max {
+        return Err(FrameError::TooLong { len, max });
+    }
+    // Grows with what comes: a length alone costs the sender nothing, and so it must not cost us.
+    let mut body = Vec::new();
+    let whole = stream.take(len as u64).read_to_end(&mut body).await?;
+    if whole < len {
+        return Err(FrameError::BrokenOff);
+    }
+    Ok(serde_json::from_slice(&body)?)
+}
+
+/// A frame, ready to be written.
+///
+/// # Errors
+/// [`FrameError::TooLong`] where the other side would not take it.
+pub fn frame(message: &impl Serialize) -> Result<Vec<u8>, FrameError> {
+    let mut bytes = vec![0; 4];
+    serde_json::to_writer(&mut bytes, message)?;
+    let len = bytes.len() - 4;
+    match u32::try_from(len) {
+        Ok(length) if len <= MAX_FRAME => {
+            for (to, from) in bytes.iter_mut().zip(length.to_be_bytes()) {
+                *to = from;
+            }
+            Ok(bytes)
+        }
+        _ => Err(FrameError::TooLong { len, max: MAX_FRAME }),
+    }
+}
+
+/// Writes one frame.
+///
+/// # Errors
+/// See [`FrameError`].
+pub async fn write(
+    stream: &mut (impl AsyncWrite + Unpin),
+    message: &impl Serialize,
+) -> Result<(), FrameError> {
+    stream.write_all(&frame(message)?).await?;
+    Ok(stream.flush().await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_all<T: DeserializeOwned>(mut bytes: &[u8], max: usize) -> Result<T, FrameError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(read(&mut bytes, max))
+    }
+
+    /// SplitMix64: seeded, so that a failure can be had again.
+    struct Dice(u64);
+
+    impl Dice {
+        fn roll(&mut self) -> u64 {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = self.0;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            z ^ (z >> 31)
+        }
+
+        fn below(&mut self, limit: usize) -> usize {
+            usize::try_from(self.roll() % limit as u64).unwrap()
+        }
+    }
+
+    #[test]
+    fn an_order_arrives_as_it_was_sent() {
+        let order = Order::Set(Box::new(Desired { generation: 3, ..Desired::default() }));
+        let bytes = frame(&order).unwrap();
+        assert_eq!(read_all::<Order>(&bytes, MAX_FRAME).unwrap(), order);
+    }
+
+    #[test]
+    fn hostile_bytes_are_an_error_and_never_a_panic() {
+        let order = frame(&Order::Set(Box::default())).unwrap();
+        let mut dice = Dice(7);
+        let mut understood = 0;
+        for _ in 0..20_000 {
+            let mut bytes = order.clone();
+            for _ in 0..=dice.below(3) {
+                match dice.below(4) {
+                    0 => bytes.truncate(dice.below(bytes.len() + 1)),
+                    1 => bytes.insert(dice.below(bytes.len() + 1), dice.below(256) as u8),
+                    _ if !bytes.is_empty() => {
+                        let at = dice.below(bytes.len());
+                        bytes[at] = dice.below(256) as u8;
+                    }
+                    _ => {}
+                }
+            }
+            if let Ok(Order::Set(desired)) = read_all(&bytes, MAX_FRAME) {
+                let _ = desired.check();
+                understood += 1;
+            }
+        }
+        assert!(understood > 0, "some mutations are harmless, or nothing was tested");
+    }
+
+    #[test]
+    fn a_length_is_refused_before_it_is_believed() {
+        let refused = read_all::<Order>(&[0xff; 4], MAX_FRAME);
+        assert!(matches!(refused, Err(FrameError::TooLong { len: 0xffff_ffff, .. })));
+        let hello = frame(&Hello { protocol: 1, version: "x".repeat(MAX_HELLO) }).unwrap();
+        assert!(matches!(read_all::<Hello>(&hello, MAX_HELLO), Err(FrameError::TooLong { .. })));
+    }
+
+    #[test]
+    fn an_end_between_frames_is_told_from_one_within() {
+        assert!(matches!(read_all::<Order>(&[], MAX_FRAME), Err(FrameError::Closed)));
+        assert!(matches!(read_all::<Order>(&[0, 0], MAX_FRAME), Err(FrameError::BrokenOff)));
+        assert!(matches!(read_all::<Order>(&[0, 0, 0, 9, b'"'], MAX_FRAME), Err(FrameError::BrokenOff)));
+    }
+
+    #[test]
+    fn brackets_without_end_do_not_reach_the_end_of_the_stack() {
+        let mut bytes = vec![0, 1, 0, 0];
+        bytes.extend(vec![b'['; 0x1_0000]);
+        assert!(matches!(read_all::<Order>(&bytes, MAX_FRAME), Err(FrameError::Malformed(_))));
+    }
+
+    #[test]
+    fn another_protocol_is_named() {
+        let other = Hello { protocol: 2, version: "9.9".to_owned() };
+        let said = other.agree().unwrap_err().to_string();
+        assert!(said.contains("9.9") && said.contains("protocol 2"), "{said}");
+        assert!(Hello::ours().agree().is_ok());
+    }
+}

@@ -1,0 +1,328 @@
+//! The sidecar's loop: the host's word, the kernel's worker and the speaker, and what happens when the host is silent.
+//!
+//! The host speaks over one connection; a new one takes the place of the old one, so that a host that was restarted does
+//! not wait for its predecessor's to be noticed. As long as the host speaks, its word is carried out. When it is silent for
+//! longer than the hold (it has died, or it hangs), the announcements are withdrawn and forwarding goes on, for there may be
+//! connections; when it speaks again, they are announced again. A sidecar that was never told anything touches nothing.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use weir_core::bgp::Stage;
+use weir_core::desired::speaker::{Config, Status, Wish};
+use weir_core::desired::{Counters, Desired, Observed, Part};
+
+use crate::kernel::{Cause, Looked, Worker};
+use crate::protocol::{self, FrameError, Hello, MAX_FRAME, MAX_HELLO, Order, Report};
+use crate::speaker::Speaker;
+
+/// How often the speaker is asked how it is, and how old a report may be.
+const STATUS_EVERY: Duration = Duration::from_millis(500);
+
+/// How long a stranger may take to say who it is.
+const HELLO: Duration = Duration::from_secs(2);
+
+/// Orders that may wait; who sends one more waits itself.
+const ORDERS: usize = 8;
+
+/// Who announces.
+pub trait Announcer {
+    /// All that it shall do.
+    fn set(&mut self, config: Config);
+    /// How it is.
+    fn status(&self) -> Status;
+}
+
+impl Announcer for Speaker {
+    fn set(&mut self, config: Config) {
+        // Its faults were looked for when the host sent it.
+        if let Err(error) = Self::set(self, config) {
+            tracing::error!(%error, "the announcements stay as they were");
+        }
+    }
+
+    fn status(&self) -> Status {
+        Self::status(self)
+    }
+}
+
+/// An order, and whose connection it came over.
+type Ordered = (u64, Result<Order, FrameError>);
+
+/// The sidecar.
+pub struct Sidecar<A> {
+    allowed: BTreeSet<u32>,
+    observe_only: bool,
+    worker: Worker,
+    speaker: A,
+    desired: Option<Arc<Desired>>,
+    /// What the speaker was told last.
+    announced: Option<Config>,
+    /// When the host was heard last.
+    heard: Instant,
+    withdrawn: bool,
+    observed: watch::Sender<Arc<Observed>>,
+    /// The generation that the kernel's worker has finished, and whether all that is announced is served.
+    ready: Option<(u64, bool)>,
+    counters: Counters,
+    connection: u64,
+    refused: mpsc::Sender<String>,
+}
+
+impl<A: Announcer> Sidecar<A> {
+    /// One that has been told nothing yet. Of the users of this machine, `allowed` may speak to it.
+    pub fn new(
+        allowed: impl IntoIterator<Item = u32>,
+        observe_only: bool,
+        worker: Worker,
+        speaker: A,
+    ) -> Self {
+        let observed = Observed { observe_only, ..Observed::default() };
+        Self {
+            allowed: allowed.into_iter().collect(),
+            observe_only,
+            worker,
+            speaker,
+            desired: None,
+            announced: None,
+            heard: Instant::now(),
+            withdrawn: false,
+            observed: watch::channel(Arc::new(observed)).0,
+            ready: None,
+            counters: Counters::default(),
+            connection: 0,
+            refused: mpsc::channel(1).0,
+        }
+    }
+
+    /// Serves until `stop` is done.
+    pub async fn serve(mut self, listener: UnixListener, stop: impl Future<Output = ()>) {
+        let (to_us, mut orders) = mpsc::channel(ORDERS);
+        let mut status = tokio::time::interval(STATUS_EVERY);
+        tokio::pin!(stop);
+        loop {
+            let expires = self.expires();
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => self.connected(stream, &to_us),
+                    // Out of descriptors, most likely; the queue does not run away.
+                    Err(error) => {
+                        tracing::error!(%error, "the host cannot be answered");
+                        tokio::time::sleep(STATUS_EVERY).await;
+                    }
+                },
+                Some((connection, order)) = orders.recv() => self.ordered(connection, order),
+                Some(looked) = self.worker.looked.recv() => self.looked(looked),
+                () = tokio::time::sleep_until(expires.unwrap_or_else(Instant::now)), if expires.is_some() => self.expired(),
+                _ = status.tick() => self.report(),
+                () = &mut stop => break,
+            }
+        }
+        self.end().await;
+    }
+
+    /// When the host has been silent for too long.
+    fn expires(&self) -> Option<Instant> {
+        let desired = self.desired.as_ref().filter(|_| !self.withdrawn)?;
+        Some(self.heard + desired.hold)
+    }
+
+    fn connected(&mut self, stream: UnixStream, orders: &mpsc::Sender<Ordered>) {
+        let peer = match stream.peer_cred() {
+            Ok(peer) => peer,
+            Err(error) => return tracing::warn!(%error, "a connection from nobody"),
+        };
+        if !self.allowed.contains(&peer.uid()) {
+            return tracing::warn!(
+                uid = peer.uid(),
+                pid = peer.pid(),
+                "a user that may not speak to this sidecar"
+            );
+        }
+        self.connection += 1;
+        let (refusals, refused) = mpsc::channel(1);
+        self.refused = refusals;
+        tracing::info!(pid = peer.pid(), "a host has connected");
+        let session = session(stream, self.connection, orders.clone(), self.observed.subscribe(), refused);
+        tokio::spawn(session);
+    }
+
+    fn ordered(&mut self, connection: u64, order: Result<Order, FrameError>) {
+        if connection != self.connection {
+            return;
+        }
+        match order {
+            Ok(Order::Alive) => self.hear(),
+            Ok(Order::Set(desired)) => match desired.check() {
+                Ok(()) => {
+                    self.hear();
+                    self.set(Arc::from(desired));
+                }
+                Err(fault) => {
+                    tracing::error!(%fault, "the desired state is refused, the old one stays in force");
+                    let _ = self.refused.try_send(fault.to_string());
+                }
+            },
+            Err(error) => tracing::warn!(%error, "the host is gone"),
+        }
+    }
+
+    fn hear(&mut self) {
+        self.heard = Instant::now();
+        if std::mem::take(&mut self.withdrawn) {
+            tracing::info!("the host is back");
+            self.announce();
+        }
+    }
+
+    fn set(&mut self, desired: Arc<Desired>) {
+        self.desired = Some(Arc::clone(&desired));
+        // What is not wanted any more is withdrawn before the kernel stops to serve it; what is new waits for the kernel.
+        self.announce();
+        self.worker.desired.send_replace(Some(desired));
+    }
+
+    fn looked(&mut self, looked: Looked) {
+        let served = |part: Part| !matches!(part, Part::Address | Part::Ipvs);
+        self.ready = Some((looked.generation, looked.differences.iter().all(|d| served(d.part))));
+        self.counters.reconciled += 1;
+        self.counters.refused += looked.refused;
+        match looked.cause {
+            Cause::Wanted => self.counters.changed += looked.done,
+            Cause::Looked => self.counters.corrected += looked.done,
+        }
+        self.announce();
+        let differences = looked.differences;
+        self.observed.send_if_modified(|observed| {
+            let next = Observed {
+                generation: looked.generation,
+                differences,
+                counters: self.counters.clone(),
+                ..(**observed).clone()
+            };
+            let differs = **observed != next;
+            *observed = Arc::new(next);
+            differs
+        });
+    }
+
+    /// Tells the speaker what it may announce now.
+    fn announce(&mut self) {
+        let Some(wanted) = self.desired.as_ref().and_then(|d| d.speaker.as_ref().map(|s| (d.generation, s)))
+        else {
+            if let Some(last) = self.announced.take() {
+                self.speaker.set(Config { wish: Wish::Stop, ..last });
+            }
+            return;
+        };
+        if self.observe_only {
+            return;
+        }
+        let mut config = wanted.1.clone();
+        if self.withdrawn && config.wish == Wish::Announce {
+            config.wish = Wish::Leave;
+        }
+        if self.ready != Some((wanted.0, true)) {
+            let before = self.announced.as_ref().map(|a| a.routes.as_slice()).unwrap_or_default();
+            config.routes.retain(|route| before.iter().any(|b| b.prefix == route.prefix));
+        }
+        if self.announced.as_ref() != Some(&config) {
+            self.speaker.set(config.clone());
+            self.announced = Some(config);
+        }
+    }
+
+    fn expired(&mut self) {
+        tracing::error!("nobody decides any more: announcements are withdrawn, forwarding goes on");
+        self.withdrawn = true;
+        self.announce();
+        self.report();
+    }
+
+    fn report(&self) {
+        let status = self.announced.is_some().then(|| self.speaker.status());
+        self.observed.send_if_modified(|observed| {
+            let differs = observed.speaker != status || observed.host_is_silent != self.withdrawn;
+            if differs {
+                let next =
+                    Observed { speaker: status, host_is_silent: self.withdrawn, ..(**observed).clone() };
+                *observed = Arc::new(next);
+            }
+            differs
+        });
+    }
+
+    /// Ends the sessions with a word to the neighbors. What the kernel was told stays.
+    async fn end(mut self) {
+        let Some(last) = self.announced.take() else { return };
+        let pauses = last.pauses;
+        self.speaker.set(Config { wish: Wish::Stop, ..last });
+        let end = Instant::now() + pauses.fade + pauses.drain + STATUS_EVERY;
+        while self.speaker.status().stage != Stage::Done && Instant::now() < end {
+            tokio::time::sleep(STATUS_EVERY / 10).await;
+        }
+        tracing::info!("stopped; the kernel goes on forwarding");
+    }
+}
+
+/// One connection, from its hello to its end.
+async fn session(
+    stream: UnixStream,
+    connection: u64,
+    orders: mpsc::Sender<Ordered>,
+    observed: watch::Receiver<Arc<Observed>>,
+    refused: mpsc::Receiver<String>,
+) {
+    let (mut from, mut to) = stream.into_split();
+    let greeted = tokio::time::timeout(HELLO, greet(&mut from, &mut to)).await;
+    match greeted.unwrap_or(Err(FrameError::Closed)) {
+        Ok(()) => {}
+        Err(error) => {
+            let _ = orders.send((connection, Err(error))).await;
+            return;
+        }
+    }
+    let reports = tokio::spawn(report(to, observed, refused));
+    loop {
+        let order = protocol::read(&mut from, MAX_FRAME).await;
+        let last = order.is_err();
+        if orders.send((connection, order)).await.is_err() || last {
+            break;
+        }
+    }
+    reports.abort();
+}
+
+async fn greet(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) -> Result<(), FrameError> {
+    protocol::write(to, &Hello::ours()).await?;
+    protocol::read::<Hello>(from, MAX_HELLO).await?.agree()
+}
+
+/// Reports each change, and that there is none.
+async fn report(
+    mut to: OwnedWriteHalf,
+    mut observed: watch::Receiver<Arc<Observed>>,
+    mut refused: mpsc::Receiver<String>,
+) {
+    observed.mark_changed();
+    loop {
+        let report = tokio::select! {
+            Some(fault) = refused.recv() => Report::Refused(fault),
+            changed = observed.changed() => match changed {
+                Ok(()) => Report::Observed(Box::new((**observed.borrow_and_update()).clone())),
+                Err(_) => return,
+            },
+        };
+        if let Err(error) = protocol::write(&mut to, &report).await {
+            return tracing::debug!(%error, "a host that does not listen");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

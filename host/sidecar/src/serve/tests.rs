@@ -1,0 +1,216 @@
+//! The sidecar between a host on a socket, a kernel and a speaker that only note what they are told.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::sync::Mutex;
+
+use tokio::task::JoinHandle;
+use weir_core::bgp::Prefix;
+use weir_core::desired::speaker::Route;
+use weir_core::desired::{Difference, ServiceAddress};
+
+use super::*;
+
+type Told = Arc<Mutex<Vec<Config>>>;
+
+struct Speaker(Told);
+
+impl Announcer for Speaker {
+    fn set(&mut self, config: Config) {
+        self.0.lock().unwrap().push(config);
+    }
+
+    fn status(&self) -> Status {
+        let stage = match self.0.lock().unwrap().last() {
+            Some(config) if config.wish == Wish::Stop => Stage::Done,
+            _ => Stage::Announced,
+        };
+        Status { stage, ..Status::default() }
+    }
+}
+
+/// A running sidecar and the far ends of everything that it holds.
+struct Scene {
+    dir: tempfile::TempDir,
+    told: Told,
+    kernel: watch::Receiver<Option<Arc<Desired>>>,
+    looked: mpsc::Sender<Looked>,
+    stop: tokio::sync::oneshot::Sender<()>,
+    running: JoinHandle<()>,
+}
+
+fn scene(allowed: &[u32]) -> Scene {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(dir.path().join("s")).unwrap();
+    let (desired, kernel) = watch::channel(None);
+    let (looked, results) = mpsc::channel(1);
+    let told = Told::default();
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let worker = Worker { desired, looked: results };
+    let sidecar = Sidecar::new(allowed.iter().copied(), false, worker, Speaker(Arc::clone(&told)));
+    let running = tokio::spawn(sidecar.serve(listener, async { drop(stopped.await) }));
+    Scene { dir, told, kernel, looked, stop, running }
+}
+
+fn me() -> u32 {
+    rustix::process::getuid().as_raw()
+}
+
+async fn connect(path: &Path) -> UnixStream {
+    let mut stream = UnixStream::connect(path.join("s")).await.unwrap();
+    protocol::write(&mut stream, &Hello::ours()).await.unwrap();
+    protocol::read::<Hello>(&mut stream, MAX_HELLO).await.unwrap().agree().unwrap();
+    stream
+}
+
+fn prefix(text: &str) -> Prefix {
+    let (address, length) = text.split_once('/').unwrap();
+    Prefix::new(address.parse().unwrap(), length.parse().unwrap()).unwrap()
+}
+
+fn desired(generation: u64, prefixes: &[&str]) -> Desired {
+    let routes = prefixes.iter().map(|p| Route::of(prefix(p))).collect();
+    let speaker = Config { routes, ..Config::new(65_000, Ipv4Addr::new(192, 0, 2, 1)) };
+    Desired { generation, speaker: Some(speaker), ..Desired::default() }
+}
+
+impl Scene {
+    async fn order(&mut self, host: &mut UnixStream, desired: Desired) {
+        let generation = desired.generation;
+        protocol::write(host, &Order::Set(Box::new(desired))).await.unwrap();
+        self.kernel.wait_for(|d| d.as_ref().is_some_and(|d| d.generation == generation)).await.unwrap();
+    }
+
+    async fn kernel_says(&self, generation: u64, differences: Vec<Difference>) {
+        self.looked.send(Looked { generation, differences, done: 1, ..Looked::default() }).await.unwrap();
+    }
+
+    fn announced(&self) -> Vec<String> {
+        let told = self.told.lock().unwrap();
+        told.last().map(|c| c.routes.iter().map(|r| r.prefix.to_string()).collect()).unwrap_or_default()
+    }
+
+    fn wish(&self) -> Option<Wish> {
+        self.told.lock().unwrap().last().map(|c| c.wish)
+    }
+}
+
+/// What the sidecar reports next that satisfies `until`.
+async fn report(host: &mut UnixStream, until: impl Fn(&Report) -> bool) -> Report {
+    loop {
+        let report = protocol::read::<Report>(host, MAX_FRAME).await.unwrap();
+        if until(&report) {
+            return report;
+        }
+    }
+}
+
+fn of_generation(generation: u64) -> impl Fn(&Report) -> bool {
+    move |r| matches!(r, Report::Observed(o) if o.generation == generation)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_new_is_announced_when_the_kernel_serves_it_and_what_is_old_is_withdrawn_before() {
+    let mut scene = scene(&[me()]);
+    let mut host = connect(scene.dir.path()).await;
+    scene.order(&mut host, desired(1, &["198.51.100.1/32"])).await;
+    assert_eq!(scene.announced(), Vec::<String>::new());
+    scene.kernel_says(1, vec![]).await;
+    report(&mut host, of_generation(1)).await;
+    assert_eq!(scene.announced(), ["198.51.100.1/32"]);
+
+    scene.order(&mut host, desired(2, &["198.51.100.2/32"])).await;
+    assert_eq!(scene.announced(), Vec::<String>::new());
+    let broken = Difference { part: Part::Ipvs, what: "no such scheduler".to_owned() };
+    scene.kernel_says(2, vec![broken]).await;
+    report(&mut host, of_generation(2)).await;
+    assert_eq!(scene.announced(), Vec::<String>::new());
+    // A setting that drifted is told, and stands in nobody's way.
+    let drift = Difference { part: Part::Sysctl, what: "sloppy_tcp is 0".to_owned() };
+    scene.kernel_says(2, vec![drift.clone()]).await;
+    report(&mut host, |r| matches!(r, Report::Observed(o) if o.differences == [drift.clone()])).await;
+    assert_eq!(scene.announced(), ["198.51.100.2/32"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_host_costs_the_announcements_after_the_hold_and_nothing_before() {
+    let mut scene = scene(&[me()]);
+    let mut host = connect(scene.dir.path()).await;
+    scene.order(&mut host, desired(1, &["198.51.100.1/32"])).await;
+    scene.kernel_says(1, vec![]).await;
+    report(&mut host, of_generation(1)).await;
+    let began = Instant::now();
+    report(&mut host, |r| matches!(r, Report::Observed(o) if o.host_is_silent)).await;
+    assert_eq!(began.elapsed().as_secs(), 10);
+    assert_eq!(scene.wish(), Some(Wish::Leave));
+    // The kernel is told nothing: connections go on.
+    assert!(!scene.kernel.has_changed().unwrap());
+
+    protocol::write(&mut host, &Order::Alive).await.unwrap();
+    report(&mut host, |r| matches!(r, Report::Observed(o) if !o.host_is_silent)).await;
+    assert_eq!(scene.wish(), Some(Wish::Announce));
+    assert_eq!(scene.announced(), ["198.51.100.1/32"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_died_and_came_back_within_the_hold_is_not_noticed_by_neighbors() {
+    let mut scene = scene(&[me()]);
+    let mut host = connect(scene.dir.path()).await;
+    scene.order(&mut host, desired(1, &["198.51.100.1/32"])).await;
+    scene.kernel_says(1, vec![]).await;
+    report(&mut host, of_generation(1)).await;
+    let told = scene.told.lock().unwrap().clone();
+    drop(host);
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    let mut host = connect(scene.dir.path()).await;
+    scene.order(&mut host, desired(1, &["198.51.100.1/32"])).await;
+    scene.kernel_says(1, vec![]).await;
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert_eq!(*scene.told.lock().unwrap(), told);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_desired_state_that_is_none_of_weirs_business_is_refused_whole() {
+    let mut scene = scene(&[me()]);
+    let mut host = connect(scene.dir.path()).await;
+    scene.order(&mut host, desired(1, &[])).await;
+    let mut bad = desired(2, &[]);
+    bad.addresses.push(ServiceAddress(Ipv4Addr::LOCALHOST.into()));
+    protocol::write(&mut host, &Order::Set(Box::new(bad))).await.unwrap();
+    let refused = report(&mut host, |r| matches!(r, Report::Refused(_))).await;
+    assert!(matches!(refused, Report::Refused(why) if why.contains("127.0.0.1")));
+    assert_eq!(scene.kernel.borrow().as_ref().unwrap().generation, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_that_is_not_allowed_hears_nothing() {
+    let scene = scene(&[me() + 1]);
+    let mut stranger = UnixStream::connect(scene.dir.path().join("s")).await.unwrap();
+    let heard = protocol::read::<Hello>(&mut stranger, MAX_HELLO).await;
+    assert!(matches!(heard, Err(FrameError::Closed | FrameError::Io(_))), "{heard:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_newest_host_is_the_one_that_is_obeyed() {
+    let mut scene = scene(&[me()]);
+    let mut old = connect(scene.dir.path()).await;
+    scene.order(&mut old, desired(1, &[])).await;
+    let mut new = connect(scene.dir.path()).await;
+    protocol::write(&mut old, &Order::Set(Box::new(desired(9, &[])))).await.unwrap();
+    scene.order(&mut new, desired(2, &[])).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(scene.kernel.borrow().as_ref().unwrap().generation, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_told_to_stop_ends_its_sessions_in_order() {
+    let mut scene = scene(&[me()]);
+    let mut host = connect(scene.dir.path()).await;
+    scene.order(&mut host, desired(1, &["198.51.100.1/32"])).await;
+    scene.kernel_says(1, vec![]).await;
+    report(&mut host, of_generation(1)).await;
+    scene.stop.send(()).unwrap();
+    scene.running.await.unwrap();
+    let told = scene.told.lock().unwrap();
+    assert_eq!(told.last().map(|c| (c.wish, c.routes.len())), Some((Wish::Stop, 1)));
+}
