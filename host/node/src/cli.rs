@@ -3,12 +3,16 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use weir_core::config::Level;
 
 /// Where the fleet file lies unless `--fleet` says otherwise.
 pub(crate) const DEFAULT_FLEET: &str = "/etc/weir/fleet.toml";
 
 /// Where a running node listens for commands unless `--socket` says otherwise.
 pub(crate) const DEFAULT_SOCKET: &str = "/run/weir/admin.sock";
+
+/// Where a sidecar listens for its host unless `--socket` says otherwise.
+pub(crate) const DEFAULT_SIDECAR_SOCKET: &str = "/run/weir/sidecar.sock";
 
 /// One binary for every node of a load balancer, its policies WebAssembly components.
 #[derive(Debug, Parser)]
@@ -22,6 +26,10 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run this node until SIGTERM; SIGHUP applies a changed fleet file
     Run(RunArgs),
+    /// The half of a node that decides: proxy, checks, plugins, HTTP. `weir run` starts it where the node has an L4 tier
+    Host(HostArgs),
+    /// The half of a node that has power over the network: IPVS, tunnels, addresses, BGP. `weir run` starts it
+    Sidecar(SidecarArgs),
     /// Check a fleet file and bind nothing; exit code 64 if it has faults
     Check {
         /// The fleet file
@@ -82,6 +90,49 @@ pub(crate) struct RunArgs {
     /// Which node of the fleet this is; the host name by default
     #[arg(long, env = "WEIR_NODE")]
     pub(crate) node: Option<String>,
+    /// Serve as this user of /etc/passwd, or as UID:GID; only the sidecar goes on as the user that started this
+    #[arg(long)]
+    pub(crate) user: Option<String>,
+    /// Show what the network side should be and what it is, and change nothing (services are served)
+    #[arg(long)]
+    pub(crate) observe: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HostArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// End when this process does
+    #[arg(long, hide = true)]
+    pub(crate) supervisor: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SidecarArgs {
+    /// Where the host finds it
+    #[arg(long, default_value = DEFAULT_SIDECAR_SOCKET)]
+    pub(crate) socket: PathBuf,
+    /// The user that the host runs as, if it is neither root nor this one
+    #[arg(long)]
+    pub(crate) host_uid: Option<u32>,
+    /// Change nothing, report what would be changed
+    #[arg(long)]
+    pub(crate) observe: bool,
+    /// How often the kernel is looked at while nothing happens, milliseconds
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(10..=3_600_000))]
+    pub(crate) every: u64,
+    /// What is logged: error, warn, info, debug or trace
+    #[arg(long, default_value = "info", value_parser = level)]
+    pub(crate) log: Level,
+    /// End when this process does
+    #[arg(long, hide = true)]
+    pub(crate) supervisor: Option<u32>,
+}
+
+fn level(word: &str) -> Result<Level, String> {
+    let levels = [Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace];
+    let found = levels.into_iter().find(|l| l.as_str() == word);
+    found.ok_or_else(|| "one of error, warn, info, debug, trace".to_owned())
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 //! There is one loop so that a reload, an operator's word and a signal never run into each other.
 
 use tokio::sync::oneshot;
+use weir_core::health::{Admin, Operator, OperatorCommand, Weight};
 
 use crate::status::NodeStatus;
 
@@ -41,6 +42,26 @@ pub(crate) enum Word {
     Maint,
     /// Another weight than the fleet file's; `None` is the fleet file's again.
     Weight(Option<u16>),
+}
+
+impl Word {
+    /// For whoever is ordered.
+    pub(crate) fn order(self) -> OperatorCommand {
+        match self {
+            Self::Ready => OperatorCommand::Admin(Admin::Ready),
+            Self::Drain => OperatorCommand::Admin(Admin::Drain),
+            Self::Maint => OperatorCommand::Admin(Admin::Maint),
+            Self::Weight(weight) => OperatorCommand::Weight(weight.map(Weight::Absolute)),
+        }
+    }
+
+    /// Takes it down for the next start.
+    pub(crate) fn note(self, said: &mut Operator) {
+        match self.order() {
+            OperatorCommand::Admin(admin) => said.admin = admin,
+            OperatorCommand::Weight(weight) => said.weight = weight,
+        }
+    }
 }
 
 impl ServerCommand {

@@ -11,8 +11,11 @@ mod cli;
 mod command;
 mod fleet;
 mod keeper;
+mod l4;
+mod launch;
 mod logging;
 mod metrics;
+mod network;
 mod operator;
 mod own_agent;
 mod page;
@@ -21,6 +24,7 @@ mod report;
 mod run;
 mod settings;
 mod status;
+mod supervisor;
 
 use std::fs;
 use std::io::Write;
@@ -42,7 +46,9 @@ pub(crate) const EXIT_FAULTY: u8 = 64;
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Run(args) => return run::main(&args),
+        Command::Run(args) => return launch::node(&args),
+        Command::Host(args) => return launch::host(&args),
+        Command::Sidecar(args) => return launch::sidecar(&args),
         Command::CompilePlugin => return weir_wasm::compile_child_main(),
         Command::Check { file, node } => return check(&file, node.as_deref()),
         Command::Plugin(PluginCommand::Check { file, config, json }) => {

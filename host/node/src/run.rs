@@ -229,7 +229,10 @@ impl Node {
             workers,
             ports: ports.into_iter().collect(),
             access_log: self.access_log.clone(),
-            segments: self.network.as_ref().map(|_| Segments { v4: l4::MAX_SEGMENT.0, v6: l4::MAX_SEGMENT.1 }),
+            segments: self
+                .network
+                .as_ref()
+                .map(|_| Segments { v4: l4::MAX_SEGMENT.0, v6: l4::MAX_SEGMENT.1 }),
             ..Options::default()
         };
         let shards = Arc::new(Shards::start(options, self.service_table()?)?);

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use weir_core::desired::Observed;
 use weir_core::health::Bits;
+use weir_core::l4;
 use weir_core::model::State;
 use weir_wasm::PluginStatus;
 
@@ -28,6 +30,10 @@ pub(crate) struct NodeStatus {
     pub(crate) services: Vec<ServiceStatus>,
     /// By name.
     pub(crate) pools: Vec<PoolStatus>,
+    /// On a node with a network side: its sidecar.
+    pub(crate) network: Option<NetworkStatus>,
+    /// On an L4 node: what it decides.
+    pub(crate) l4: Option<l4::Status>,
     /// By name.
     pub(crate) plugins: Vec<PluginStatus>,
     /// What is wrong with the plugin directory as a whole.
@@ -81,6 +87,19 @@ pub(crate) struct ProxyStatus {
     pub(crate) in_flight: u64,
     /// Access log lines lost to a disk that was slow or failed.
     pub(crate) log_lines_dropped: u64,
+}
+
+/// The sidecar, and what it does.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct NetworkStatus {
+    /// Why it does not answer; `None` where it does.
+    pub(crate) sidecar: Option<String>,
+    /// Why it refused what was wanted last.
+    pub(crate) refused: Option<String>,
+    /// Number of the state that is wanted; `None` before anything is.
+    pub(crate) generation: Option<u64>,
+    /// What it said last.
+    pub(crate) observed: Option<Observed>,
 }
 
 /// One service.

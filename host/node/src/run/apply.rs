@@ -53,10 +53,18 @@ impl Node {
         file.fleet.node(&self.name).map_err(|e| e.to_string())?;
         let fleet = Arc::clone(&file.fleet);
         let changes = config::changes(&self.file.fleet, &fleet, &self.name);
+        let balancing = match self.balancing.is_some() {
+            true => Some(self.prepare_balancing(&fleet).map_err(|e| format!("{e:#}"))?),
+            false => None,
+        };
         if self.shards.is_some() {
             self.apply_pools(&fleet).await.map_err(|e| format!("{e:#}"))?;
             self.apply_services(&fleet);
         }
+        if let (Some(running), Some(prepared)) = (&mut self.balancing, balancing) {
+            running.apply(prepared);
+        }
+        self.receive(&fleet);
         self.level.set(fleet.log.level);
         // Against the file of the start: what is changed and changed back needs no restart.
         self.restart_needed = config::changes(&self.started_with, &fleet, &self.name).restart_needed;

@@ -52,6 +52,11 @@ impl Node {
             proxy: self.proxy_status(),
             services,
             pools,
+            network: self.network_status(),
+            l4: match &self.balancing {
+                Some(balancing) => balancing.status().await,
+                None => None,
+            },
             plugins: self.ground.plugins.status(),
             plugin_directory_problem: self.ground.plugins.directory_problem(),
         }

@@ -1,0 +1,264 @@
+//! An L4 node: checks of the L7 nodes, its files and its operators in, the desired state out to the sidecar.
+//!
+//! What is decided is in [`weir_core::l4`]; here one task owns that machine, so that a check's result, a file and an operator
+//! never run into each other.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::{Notify, mpsc, oneshot};
+use weir_core::config::{CheckType, Fleet, NodeCheck};
+use weir_core::desired::speaker::Key;
+use weir_core::health::{Admin, HealthSpec, Operator, OperatorCommand, Status};
+use weir_core::l4::{self, Action, Event, Keys, Layout, Machine, Target};
+use weir_probe::check::{Check, HttpCheck, Method};
+use weir_probe::{Clock, Watch, Watched};
+
+use crate::network::Network;
+use crate::settings;
+
+/// The first part of the name by which operators speak of nodes: `nodes/l7-1`.
+pub(crate) const NODES: &str = "nodes";
+
+/// How long a disable file that has come or gone goes unseen at most.
+const FILE_EVERY: Duration = Duration::from_millis(250);
+
+/// For the task that owns the machine.
+#[derive(Debug)]
+enum Told {
+    Event(Event),
+    Status(oneshot::Sender<l4::Status>),
+    /// An answer when everything before it was decided.
+    Flush(oneshot::Sender<()>),
+}
+
+/// A running L4 node.
+pub(crate) struct Balancing {
+    name: String,
+    told: mpsc::UnboundedSender<Told>,
+    watch: Watch,
+    layout: Layout,
+}
+
+/// A fleet file's part for this node, before anything is changed.
+pub(crate) struct Prepared {
+    fleet: Arc<Fleet>,
+    keys: Keys,
+    layout: Layout,
+    watched: Vec<Watched>,
+}
+
+impl Prepared {
+    /// All that can be wrong with it is wrong here. `operator` says what was ordered of nodes.
+    pub(crate) fn new(fleet: &Arc<Fleet>, operator: impl Fn(&str) -> Operator) -> anyhow::Result<Self> {
+        let layout = Layout::of(fleet);
+        let watched = layout.targets().iter().map(|target| watched(fleet, target, &operator));
+        let watched = watched.collect::<anyhow::Result<_>>().context("l4.check")?;
+        Ok(Self { fleet: Arc::clone(fleet), keys: keys(fleet), layout, watched })
+    }
+}
+
+fn watched(fleet: &Fleet, target: &Target, operator: &impl Fn(&str) -> Operator) -> anyhow::Result<Watched> {
+    anyhow::ensure!(
+        target.via.is_none(),
+        "through = \"tunnel\": this version checks the nodes' own addresses only"
+    );
+    let weight = fleet.nodes.get(target.node.as_str()).map_or(0, |node| node.weight());
+    let timing = fleet.l4.check.timing();
+    Ok(Watched {
+        name: Arc::clone(&target.name),
+        spec: HealthSpec { weight, check: Some(timing), ..HealthSpec::default() },
+        check: Some(check(&fleet.l4.check, target)?),
+        agent: None,
+        operator: operator(target.node.as_str()),
+    })
+}
+
+fn check(check: &NodeCheck, target: &Target) -> anyhow::Result<Check> {
+    let method = match (check.kind, &target.path) {
+        (CheckType::Http, Some(path)) => {
+            let host = check.host.clone().unwrap_or_else(|| target.to.to_string());
+            Method::Http(HttpCheck::new(&host, path, check.expect.ranges().to_vec())?)
+        }
+        _ => Method::Tcp,
+    };
+    Ok(Check { address: target.to, proxy_line: false, method })
+}
+
+/// The secrets of the neighbors that have one. A neighbor whose file cannot be read is not spoken to, and the status says so.
+fn keys(fleet: &Fleet) -> Keys {
+    let neighbors = fleet.bgp.iter().flat_map(|bgp| &bgp.neighbors);
+    let key = |neighbor: &weir_core::config::Neighbor| {
+        let path = neighbor.password_file.as_ref()?;
+        match std::fs::read_to_string(&**path) {
+            Ok(text) => {
+                Some((neighbor.name.clone(), Key::new(text.lines().next().unwrap_or_default().to_owned())))
+            }
+            Err(error) => {
+                tracing::error!(neighbor = %neighbor.name, file = %path, %error, "no secret, no session");
+                None
+            }
+        }
+    };
+    neighbors.filter_map(key).collect()
+}
+
+impl Balancing {
+    /// Begins to check. Nothing is wanted of the sidecar before the first round is over. `changed` is notified of each decision.
+    pub(crate) fn start(
+        node: &str,
+        clock: Clock,
+        network: Network,
+        prepared: Prepared,
+        operator: Operator,
+        changed: Arc<Notify>,
+    ) -> Self {
+        let Prepared { fleet, keys, layout, watched } = prepared;
+        let (told, inbox) = mpsc::unbounded_channel();
+        let disable_file = fleet.l4.disable_file.to_path_buf();
+        let machine = Machine::new(fleet, node, keys, operator.admin, clock.now());
+        tokio::spawn(decide(machine, clock, network, inbox, changed));
+        let news = told.clone();
+        let on_change = move |target: &Arc<str>, status: &Status| {
+            let event = Event::Health { target: Arc::clone(target), status: Box::new(status.clone()) };
+            // A machine that is gone decides for nobody.
+            let _ = news.send(Told::Event(event));
+        };
+        let watch = Watch::start(clock, settings::seed(node, NODES), on_change);
+        watch.set(watched);
+        tokio::spawn(watch_file(disable_file, told.clone()));
+        Self { name: node.to_owned(), told, watch, layout }
+    }
+
+    fn tell(&self, event: Event) {
+        let _ = self.told.send(Told::Event(event));
+    }
+
+    /// Another fleet file.
+    pub(crate) fn apply(&mut self, prepared: Prepared) {
+        self.layout = prepared.layout;
+        // The machine first: news of a target that it does not know would be lost.
+        self.tell(Event::Fleet(prepared.fleet, prepared.keys));
+        self.watch.set(prepared.watched);
+    }
+
+    /// An operator's word about this node or about an L7 node. Says what came of it.
+    pub(crate) async fn operator(&self, node: &str, command: OperatorCommand) -> anyhow::Result<String> {
+        if node == self.name {
+            let OperatorCommand::Admin(admin) = command else {
+                anyhow::bail!("an l4 node has no weight; {NODES}/NODE of an l7 node has");
+            };
+            self.tell(Event::Operator(admin));
+            self.flush().await;
+            return Ok(match admin {
+                Admin::Ready => format!("{NODES}/{node} is ready"),
+                Admin::Drain | Admin::Maint => {
+                    format!("{NODES}/{node} takes its announcements back and goes on forwarding")
+                }
+            });
+        }
+        let targets: Vec<_> = self.layout.of_node(node).map(|target| Arc::clone(&target.name)).collect();
+        anyhow::ensure!(!targets.is_empty(), "no l7 node `{node}` is known here");
+        let mut said = Vec::new();
+        for target in &targets {
+            let status = self.watch.operator(target, command).await?;
+            said.push(format!("{target} is {}, weight {}", status.state.as_str(), status.weight));
+        }
+        self.flush().await;
+        Ok(said.join("\n"))
+    }
+
+    /// What is decided now.
+    pub(crate) async fn status(&self) -> Option<l4::Status> {
+        let (to, from) = oneshot::channel();
+        self.told.send(Told::Status(to)).ok()?;
+        from.await.ok()
+    }
+
+    /// Waits until all that is known by now is decided on.
+    pub(crate) async fn flush(&self) {
+        self.flushed().await;
+    }
+
+    fn flushed(&self) -> impl Future<Output = ()> + use<> {
+        let (to, from) = oneshot::channel();
+        // A task that is gone answers by dropping this.
+        let _ = self.told.send(Told::Flush(to));
+        async move { drop(from.await) }
+    }
+
+    /// This node ends. Done when that is decided on.
+    pub(crate) fn stop(&self, why: &str) -> impl Future<Output = ()> + use<> {
+        self.tell(Event::Stop(why.to_owned()));
+        self.flushed()
+    }
+}
+
+async fn decide(
+    mut machine: Machine,
+    clock: Clock,
+    network: Network,
+    mut inbox: mpsc::UnboundedReceiver<Told>,
+    changed: Arc<Notify>,
+) {
+    loop {
+        let deadline = machine.deadline().map(|moment| clock.instant(moment));
+        let event = tokio::select! {
+            told = inbox.recv() => match told {
+                Some(Told::Event(event)) => event,
+                Some(Told::Status(to)) => {
+                    let _ = to.send(machine.status());
+                    continue;
+                }
+                Some(Told::Flush(to)) => {
+                    let _ = to.send(());
+                    continue;
+                }
+                None => return,
+            },
+            () = tokio::time::sleep_until(deadline.unwrap_or_else(tokio::time::Instant::now)), if deadline.is_some() => Event::Timer,
+        };
+        for action in machine.handle(event, clock.now()) {
+            match action {
+                Action::Set(desired) => {
+                    network.set(*desired);
+                    changed.notify_one();
+                }
+                // Whoever told of the other fleet has told the watch as well.
+                Action::Watch => {}
+                Action::Note(note) => tracing::info!("{note}"),
+            }
+        }
+    }
+}
+
+/// Tells whether the file is there. It is looked at: an event for a file that may not exist, in a directory that may not exist, is
+/// not as simple as that.
+async fn watch_file(path: std::path::PathBuf, told: mpsc::UnboundedSender<Told>) {
+    let mut before = None;
+    loop {
+        let there = is_there(&path).await;
+        if before != Some(there) {
+            if before.is_some() || there {
+                tracing::info!(file = %path.display(), there, "the file that takes this node out");
+            }
+            before = Some(there);
+            if told.send(Told::Event(Event::Disabled(there))).is_err() {
+                return;
+            }
+        }
+        tokio::time::sleep(FILE_EVERY).await;
+    }
+}
+
+/// Whoever made a file that cannot be looked at meant something by it.
+async fn is_there(path: &Path) -> bool {
+    match tokio::fs::symlink_metadata(path).await {
+        Ok(_) => true,
+        Err(error) => {
+            !matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The network side of a node as the host sees it: what it wants of its sidecar, and what the sidecar says.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::watch;
+use weir_core::bgp::Stage;
+use weir_core::desired::speaker::Wish;
+use weir_core::desired::{Desired, Observed};
+use weir_sidecar::client::{self, Link};
+
+/// A node's line to its sidecar. Dropped, it lets the sidecar alone, which then withdraws after the hold.
+#[derive(Debug, Clone)]
+pub(crate) struct Network {
+    desired: watch::Sender<Option<Arc<Desired>>>,
+    link: watch::Receiver<Link>,
+}
+
+impl Network {
+    /// Looks for the sidecar at this socket, now and whenever it is lost. To be called within a tokio runtime.
+    pub(crate) fn start(socket: PathBuf) -> Self {
+        let (desired, wanted) = watch::channel(None);
+        let (told, link) = watch::channel(Link::default());
+        tokio::spawn(client::keep(socket, wanted, told));
+        Self { desired, link }
+    }
+
+    /// This is wanted, and nothing else.
+    pub(crate) fn set(&self, desired: Desired) {
+        self.desired.send_modify(|last| {
+            let generation = last.as_ref().map_or_else(first_generation, |last| last.generation + 1);
+            *last = Some(Arc::new(Desired { generation, ..desired }));
+        });
+    }
+
+    /// What is wanted, once anything is.
+    pub(crate) fn wanted(&self) -> Option<Arc<Desired>> {
+        self.desired.borrow().clone()
+    }
+
+    /// What is known of the sidecar.
+    pub(crate) fn link(&self) -> Link {
+        self.link.borrow().clone()
+    }
+
+    /// Whether the sidecar has carried out what is wanted now, as far as it could be.
+    pub(crate) fn is_settled(&self) -> bool {
+        let generation = self.wanted().map(|wanted| wanted.generation);
+        let link = self.link.borrow();
+        link.problem.is_none() && generation == link.observed.as_ref().map(|observed| observed.generation)
+    }
+
+    /// Waits until the neighbors have been left, for as long as that takes at most.
+    pub(crate) async fn left(&self) {
+        let Some(wanted) = self.wanted() else { return };
+        let Some(speaker) = wanted.speaker.as_ref().filter(|s| s.wish == Wish::Stop) else { return };
+        let patience = speaker.pauses.fade + speaker.pauses.drain + Duration::from_secs(2);
+        let mut link = self.link.clone();
+        let has_left =
+            link.wait_for(|link| link.observed.as_deref().is_some_and(|o| is_left(o, wanted.generation)));
+        if tokio::time::timeout(patience, has_left).await.is_err() {
+            tracing::warn!("the neighbors are not waited for any longer");
+        }
+    }
+}
+
+fn is_left(observed: &Observed, generation: u64) -> bool {
+    let done = observed.speaker.as_ref().is_none_or(|speaker| speaker.stage == Stage::Done);
+    observed.generation >= generation && done
+}
+
+/// Larger than any of an earlier process, whose last state the sidecar may still be at work on.
+fn first_generation() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs() << 20)
+}

@@ -1,0 +1,72 @@
+//! A node's tunnels, addresses, tables and announcements, as far as the host is concerned with them.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use weir_core::config::Fleet;
+use weir_core::l4::receiver;
+
+use super::Node;
+use crate::command::ServerCommand;
+use crate::l4::{Balancing, NODES, Prepared};
+use crate::status::NetworkStatus;
+
+impl Node {
+    /// Begins to check the L7 nodes of the fleet.
+    pub(super) fn start_balancing(&mut self, fleet: &Arc<Fleet>) -> anyhow::Result<()> {
+        let prepared = self.prepare_balancing(fleet)?;
+        let Some(network) = self.network.clone() else { return Ok(()) };
+        let said = self.operators.get(NODES, &self.name);
+        let changed = Arc::clone(&self.ground.changed);
+        self.balancing =
+            Some(Balancing::start(&self.name, self.ground.clock, network, prepared, said, changed));
+        Ok(())
+    }
+
+    /// What can be wrong with a fleet file for an L4 node is wrong here.
+    pub(super) fn prepare_balancing(&self, fleet: &Arc<Fleet>) -> anyhow::Result<Prepared> {
+        Prepared::new(fleet, |node| self.operators.get(NODES, node))
+    }
+
+    /// Tunnels and addresses of an L7 node.
+    pub(super) fn receive(&self, fleet: &Fleet) {
+        if let Some(network) = self.network.as_ref().filter(|_| self.balancing.is_none()) {
+            network.set(receiver(fleet, &self.name));
+        }
+    }
+
+    /// Leaves the neighbors in order; done when they have been left.
+    pub(super) fn leave(&self) -> impl Future<Output = ()> + use<> {
+        let decided = self.balancing.as_ref().map(|balancing| balancing.stop("the node is stopped"));
+        let network = self.network.clone();
+        async move {
+            if let (Some(decided), Some(network)) = (decided, network) {
+                decided.await;
+                network.left().await;
+            }
+        }
+    }
+
+    /// An operator's word about a node of the fleet.
+    pub(super) async fn operator_of_node(&mut self, command: &ServerCommand) -> anyhow::Result<String> {
+        let node = command.server.as_str();
+        let balancing = self.balancing.as_ref().context("only an l4 node is told about nodes")?;
+        let done = balancing.operator(node, command.word.order()).await?;
+        let mut said = self.operators.get(NODES, node);
+        command.word.note(&mut said);
+        self.operators.set(NODES, node, said)?;
+        Ok(done)
+    }
+
+    /// What is known of the sidecar and of what it does.
+    pub(super) fn network_status(&self) -> Option<NetworkStatus> {
+        let network = self.network.as_ref()?;
+        let link = network.link();
+        Some(NetworkStatus {
+            sidecar: link.problem,
+            refused: link.refused,
+            generation: network.wanted().map(|wanted| wanted.generation),
+            observed: link.observed.map(|observed| (*observed).clone()),
+        })
+    }
+}
