@@ -1,0 +1,38 @@
+//! The DNS front: sockets, threads and files around the decisions of [`weir_core::dns`].
+//!
+//! ```text
+//!   zone files ──▶ Serving ─┐            ┌─ UDP thread ─┐
+//!   checks ──────▶ Table ───┤ (swapped)  ├─ UDP thread ─┼─▶ counters, query log
+//!   state file ──▶ ─────────┘            └─ TCP thread ─┘
+//! ```
+//!
+//! Each UDP thread has sockets of its own (`SO_REUSEPORT`), takes and sends many datagrams with one system call, and
+//! answers each in place: no task, no queue and no lock between a query and its answer. TCP has one thread with
+//! an event loop. What they answer from is immutable and swapped whole, so a reload never makes a query wait.
+//!
+//! | module | knows |
+//! |---|---|
+//! | `answerer` | one thread's way from a query to an answer |
+//! | [`cookie_file`] | the secret that cookies are made with |
+//! | [`directory`] | zone files on disk |
+//! | [`explain`] | why an answer is as it is |
+//! | `listen` | sockets |
+//! | [`query_log`] | one line for each query |
+//! | [`server`] | threads: start, swap, stop |
+//! | [`state_file`] | the file in which people say what is down |
+//! | [`stats`] | counters |
+//! | `tcp`, `udp` | the two loops |
+
+mod answerer;
+pub mod cookie_file;
+pub mod directory;
+pub mod explain;
+mod listen;
+pub mod query_log;
+pub mod server;
+pub mod state_file;
+pub mod stats;
+mod tcp;
+mod udp;
+
+pub use server::{Options, Server, Serving, StartError, Tables};

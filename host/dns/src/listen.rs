@@ -1,0 +1,61 @@
+//! Sockets: one UDP socket for each thread and address, one TCP listener for each address.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// What the kernel keeps of queries while a thread is busy, bytes: some ten thousand. It gives what its limit allows.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// The sockets of one address.
+pub(crate) struct Sockets {
+    pub(crate) tcp: TcpListener,
+    /// One for each thread; the kernel spreads clients over them.
+    pub(crate) udp: Vec<UdpSocket>,
+}
+
+/// Opens the sockets of one address. Port 0 is any port that is free for both.
+///
+/// # Errors
+/// The first that cannot be opened.
+pub(crate) fn open(address: SocketAddr, threads: usize) -> io::Result<Sockets> {
+    // `SO_REUSEPORT` would let two nodes of one user share the port without a word, and each would get half of the queries. So
+    // somebody else is looked for first, and TCP, which is not shared, holds the place.
+    let tcp = stream(address)?;
+    let address = SocketAddr::new(address.ip(), tcp.local_addr()?.port());
+    drop(datagram(address, false)?);
+    let udp = (0..threads.max(1)).map(|_| datagram(address, true)).collect::<io::Result<_>>()?;
+    Ok(Sockets { tcp, udp })
+}
+
+fn stream(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    both_families(&socket, address)?;
+    // For connections of the process before that are still closing; two that listen are refused all the same.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+fn datagram(address: SocketAddr, is_shared: bool) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    both_families(&socket, address)?;
+    socket.set_reuse_port(is_shared)?;
+    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+/// `[::]` takes IPv4 as well, whatever the machine's default is; another IPv6 address does not.
+fn both_families(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    match address {
+        SocketAddr::V6(v6) => socket.set_only_v6(!v6.ip().is_unspecified()),
+        SocketAddr::V4(_) => Ok(()),
+    }
+}

@@ -1,0 +1,243 @@
+//! The server: threads that answer, and what they answer from.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+use weir_core::dns::answer::Responder;
+use weir_core::dns::policy::Table;
+use weir_core::dns::ratelimit::Limits;
+use weir_core::dns::zone::Zones;
+
+use crate::answerer::Answerer;
+use crate::listen::{self, Sockets};
+use crate::query_log::QueryLog;
+use crate::stats::{Shown, Stats};
+use crate::{tcp, udp};
+
+/// What is answered from, but for the states of addresses: immutable, swapped whole.
+#[derive(Debug, Default)]
+pub struct Serving {
+    /// The zones.
+    pub zones: Zones,
+    /// How the server presents itself.
+    pub responder: Responder,
+    /// How many answers over UDP one client network may have from the whole server.
+    pub limits: Limits,
+}
+
+/// How a server is made. None of it can be changed later.
+#[derive(Debug)]
+pub struct Options {
+    /// Addresses for UDP and TCP.
+    pub listen: Vec<SocketAddr>,
+    /// UDP threads for each address.
+    pub threads: usize,
+    /// TCP connections at a time.
+    pub connections: usize,
+    /// How long a TCP connection without a query is kept.
+    pub idle: Duration,
+    /// Where queries are logged; `None` is nowhere.
+    pub log: Option<QueryLog>,
+}
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened to.
+    #[error("dns.listen: cannot listen on {address}: {cause} (is another program there?)")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// A thread or random numbers cannot be had. The machine is at fault.
+    #[error("cannot start the DNS server: {0}")]
+    System(#[from] io::Error),
+}
+
+/// What the threads share.
+pub(crate) struct Shared {
+    pub(crate) serving: ArcSwap<Serving>,
+    pub(crate) table: ArcSwap<Table>,
+    pub(crate) log: Option<QueryLog>,
+    pub(crate) origin: Instant,
+    threads: u32,
+}
+
+impl Shared {
+    /// One thread's part of the limits: the kernel spreads the clients of a network over the threads of an address by their ports.
+    pub(crate) fn part_of(&self, limits: Limits) -> Limits {
+        Limits { per_second: limits.per_second.div_ceil(self.threads), ..limits }
+    }
+}
+
+/// Where tables are published.
+#[derive(Clone)]
+pub struct Tables(Arc<Shared>);
+
+impl std::fmt::Debug for Tables {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tables")
+    }
+}
+
+impl Tables {
+    /// The addresses of policies stand so, from the next batch of queries on.
+    pub fn publish(&self, table: Table) {
+        self.0.table.store(Arc::new(table));
+    }
+}
+
+/// A server with open sockets. Dropping it stops it.
+pub struct Server {
+    shared: Arc<Shared>,
+    sockets: Vec<Sockets>,
+    listening: Vec<SocketAddr>,
+    connections: usize,
+    idle: Duration,
+    counters: Vec<Arc<Shown>>,
+    stop: Arc<AtomicBool>,
+    stop_tcp: Arc<Notify>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("listening", &self.listening).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// How many threads a server with these options has that answer; each has a number below that, under which it asks plugins for
+    /// their instances.
+    pub fn workers(addresses: usize, threads: usize) -> usize {
+        addresses.saturating_mul(threads.max(1)).saturating_add(1)
+    }
+
+    /// Opens the sockets. Queries wait in them until [`Server::run`].
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn bind(options: Options, serving: Serving) -> Result<Self, StartError> {
+        let open = |address: &SocketAddr| {
+            listen::open(*address, options.threads)
+                .map_err(|cause| StartError::Listen { address: *address, cause })
+        };
+        let sockets: Vec<Sockets> = options.listen.iter().map(open).collect::<Result<_, _>>()?;
+        for socket in sockets.iter().flat_map(|s| &s.udp) {
+            udp::prepare(socket, udp::LOOK_UP)?;
+        }
+        let listening = sockets.iter().map(|s| s.tcp.local_addr()).collect::<io::Result<_>>()?;
+        let threads = u32::try_from(options.threads.max(1)).unwrap_or(u32::MAX);
+        let shared = Shared {
+            serving: ArcSwap::from_pointee(serving),
+            table: ArcSwap::from_pointee(Table::default()),
+            log: options.log,
+            origin: Instant::now(),
+            threads,
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+            sockets,
+            listening,
+            connections: options.connections,
+            idle: options.idle,
+            counters: Vec::new(),
+            stop: Arc::new(AtomicBool::new(false)),
+            stop_tcp: Arc::new(Notify::new()),
+            threads: Vec::new(),
+        })
+    }
+
+    /// Starts to answer.
+    ///
+    /// # Errors
+    /// Where the machine gives no thread or no random numbers.
+    pub fn run(&mut self) -> Result<(), StartError> {
+        let mut listeners = Vec::new();
+        for sockets in std::mem::take(&mut self.sockets) {
+            listeners.push(sockets.tcp);
+            for socket in sockets.udp {
+                let answerer = self.answerer()?;
+                let stop = Arc::clone(&self.stop);
+                let name = format!("dns udp {}", self.threads.len());
+                let thread = Builder::new().name(name).spawn(move || udp::run(&socket, answerer, &stop))?;
+                self.threads.push(thread);
+            }
+        }
+        let answerer = self.answerer()?;
+        let options = tcp::Options { connections: self.connections, idle: self.idle };
+        let stop = Arc::clone(&self.stop_tcp);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        let run = move || runtime.block_on(tcp::run(listeners, answerer, options, &stop));
+        self.threads.push(Builder::new().name("dns tcp".into()).spawn(run)?);
+        Ok(())
+    }
+
+    fn answerer(&mut self) -> io::Result<Answerer> {
+        let mut key = [0; 16];
+        File::open("/dev/urandom")?.read_exact(&mut key)?;
+        let shown = Shown::new();
+        self.counters.push(Arc::clone(&shown));
+        Ok(Answerer::new(&self.shared, self.counters.len() - 1, shown, key))
+    }
+
+    /// The addresses that are listened to, with the ports that were free where the options had 0.
+    pub fn listening(&self) -> &[SocketAddr] {
+        &self.listening
+    }
+
+    /// What is answered from now.
+    pub fn serving(&self) -> Arc<Serving> {
+        self.shared.serving.load_full()
+    }
+
+    /// Answers from this, from the next batch of queries on.
+    pub fn set_serving(&self, serving: Serving) {
+        self.shared.serving.store(Arc::new(serving));
+    }
+
+    /// How the addresses of policies stand.
+    pub fn table(&self) -> Arc<Table> {
+        self.shared.table.load_full()
+    }
+
+    /// For whoever knows how addresses stand.
+    pub fn tables(&self) -> Tables {
+        Tables(Arc::clone(&self.shared))
+    }
+
+    /// What was counted since the start.
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        self.counters.iter().for_each(|shown| stats.add(shown.get()));
+        stats
+    }
+
+    /// Opens the file of the query log again.
+    pub fn reopen_log(&self) {
+        if let Some(log) = &self.shared.log {
+            log.reopen();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.stop_tcp.notify_one();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the DNS server panicked");
+            }
+        }
+    }
+}
