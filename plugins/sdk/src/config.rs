@@ -108,6 +108,15 @@ impl<'a> Config<'a> {
         }
     }
 
+    /// All keys that begin with this, which ends in a dot, in the order of their lines: what is behind the prefix, and the value.
+    pub fn all(&mut self, prefix: &'static str) -> Vec<(&'a str, &'a str)> {
+        self.known.push(prefix);
+        let (taken, left): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.lines).into_iter().partition(|line| line.key.starts_with(prefix));
+        self.lines = left;
+        taken.into_iter().filter_map(|line| Some((line.key.strip_prefix(prefix)?, line.value))).collect()
+    }
+
     /// To be called when every setting was taken.
     ///
     /// # Errors
@@ -173,6 +182,14 @@ mod tests {
             "line 1: `order` is `sideways`, must be one of `up`, `down`"
         );
         assert_eq!(complaint("sise = 1"), "line 1: unknown key `sise`; known are `size`, `order`, `note`");
+    }
+
+    #[test]
+    fn keys_with_a_prefix_are_taken_in_their_order() {
+        let mut config = Config::parse("map.b = 1\nsize = 2\nmap.a = 3").unwrap();
+        assert_eq!(config.all("map."), [("b", "1"), ("a", "3")]);
+        assert_eq!(config.number("size", 0..=9, 0), Ok(2));
+        assert_eq!(config.finish(), Ok(()));
     }
 
     #[test]

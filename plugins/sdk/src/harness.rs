@@ -18,11 +18,18 @@
 //! assert_eq!(pool.run(10), [5, 5]);
 //! ```
 //!
+//! [`Harness`] is for schedulers, [`Checked`] for plugins that judge checks, [`Zone`] for those that choose addresses.
+//!
 //! Log lines, counters, loads, time and randomness belong to the thread, and each test has its own; a new
 //! harness begins with a fresh host. A plugin that answers what the host would refuse panics here, since a test is where
 //! that should be seen.
 
+mod checked;
 pub(crate) mod fake;
+mod zone;
+
+pub use checked::Checked;
+pub use zone::Zone;
 
 use crate::ConfigError;
 use crate::log::Level;

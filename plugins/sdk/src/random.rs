@@ -31,6 +31,14 @@ impl Random {
         // Multiply and take the high half: a division costs more than the whole generator.
         (((self.bits() >> 32) * limit as u64) >> 32) as u32
     }
+
+    /// Puts a list into a random order, each as likely as any other.
+    pub fn shuffle<T>(&mut self, list: &mut [T]) {
+        for last in (1..list.len()).rev() {
+            let at = self.below(u32::try_from(last + 1).unwrap_or(u32::MAX));
+            list.swap(last, at as usize);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -46,5 +54,17 @@ mod tests {
         }
         assert!(counts.iter().all(|c| c.abs_diff(10_000) < 400), "{counts:?}");
         assert_eq!(random.below(0), 0);
+    }
+
+    #[test]
+    fn every_order_is_as_likely_as_any_other() {
+        let mut random = Random::from_seed(1);
+        let mut orders = std::collections::BTreeMap::new();
+        for _ in 0..6000 {
+            let mut list = [1, 2, 3];
+            random.shuffle(&mut list);
+            *orders.entry(list).or_insert(0u32) += 1;
+        }
+        assert!(orders.len() == 6 && orders.values().all(|n| n.abs_diff(1000) < 150), "{orders:?}");
     }
 }
