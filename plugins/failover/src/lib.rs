@@ -17,7 +17,9 @@
 
 use std::collections::BTreeMap;
 
-use weir_plugin::dns_answers::{A, AAAA, Address, Decision, DnsAnswers, Names, Order, Question, Settings, best};
+use weir_plugin::dns_answers::{
+    A, AAAA, Address, Decision, DnsAnswers, Names, Order, Question, Settings, best,
+};
 use weir_plugin::{Config, ConfigError, Description, Plugin, log};
 
 /// The policy.

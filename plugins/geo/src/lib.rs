@@ -25,7 +25,9 @@
 
 use std::collections::BTreeMap;
 
-use weir_plugin::dns_answers::{A, AAAA, Address, Decision, DnsAnswers, Names, Order, Question, Settings, best};
+use weir_plugin::dns_answers::{
+    A, AAAA, Address, Decision, DnsAnswers, Names, Order, Question, Settings, best,
+};
 use weir_plugin::{Config, ConfigError, Description, Plugin};
 
 /// The policy.
@@ -58,7 +60,8 @@ impl Plugin for Geo {
         let settings = Settings::take(&mut config, Order::Listed)?;
         let site = config.text("site").unwrap_or("site").to_owned();
         let by = list(config.text("by").unwrap_or("country, continent"));
-        let map = config.all("map.").into_iter().map(|(value, sites)| (value.to_owned(), list(sites))).collect();
+        let map =
+            config.all("map.").into_iter().map(|(value, sites)| (value.to_owned(), list(sites))).collect();
         let default = list(config.text("default").unwrap_or_default());
         config.finish()?;
         Ok(Self { settings, site, by, map, default, names: Names::default() })

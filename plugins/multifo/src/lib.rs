@@ -92,9 +92,17 @@ mod tests {
     fn half_of_them_rounded_up_have_to_be_up() {
         // What gdnsd answers: up of all -> how many.
         for (up, all, answered) in [
-            (2, 2, 2), (1, 2, 1), (0, 2, 2),
-            (3, 3, 3), (2, 3, 2), (1, 3, 3), (0, 3, 3),
-            (3, 5, 3), (2, 5, 5), (1, 1, 1), (0, 1, 1),
+            (2, 2, 2),
+            (1, 2, 1),
+            (0, 2, 2),
+            (3, 3, 3),
+            (2, 3, 2),
+            (1, 3, 3),
+            (0, 3, 3),
+            (3, 5, 3),
+            (2, 5, 5),
+            (1, 1, 1),
+            (0, 1, 1),
         ] {
             assert_eq!(ask("", up, all).len(), answered, "{up} of {all}");
         }
@@ -114,7 +122,10 @@ mod tests {
     fn families_are_judged_apart_and_the_order_is_drawn() {
         let mut zone = Zone::<Multifo>::new("").unwrap();
         let down = |ip| Address::up(ip).in_state(State::Down);
-        zone.update("www", &[down("192.0.2.1"), down("192.0.2.2"), Address::up("2001:db8::1"), down("2001:db8::2")]);
+        zone.update(
+            "www",
+            &[down("192.0.2.1"), down("192.0.2.2"), Address::up("2001:db8::1"), down("2001:db8::2")],
+        );
         assert_eq!(zone.count("www", "192.0.2.0/24", 400).len(), 2, "both, in both orders");
         assert_eq!(zone.ask("www", "2001:db8::/32"), ["2001:db8::1"]);
     }

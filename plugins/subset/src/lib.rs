@@ -18,7 +18,9 @@
 //! shed-over = 100
 //! ```
 
-use weir_plugin::dns_answers::{A, AAAA, Address, Decision, DnsAnswers, Names, Order, Question, Settings, best};
+use weir_plugin::dns_answers::{
+    A, AAAA, Address, Decision, DnsAnswers, Names, Order, Question, Settings, best,
+};
 use weir_plugin::{Config, ConfigError, Description, Plugin, Random};
 
 /// The policy.

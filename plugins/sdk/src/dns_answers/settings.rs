@@ -119,7 +119,11 @@ mod tests {
     #[test]
     fn without_an_address_the_operator_decides() {
         assert_eq!(settings("", Order::Listed).unwrap().decide(&[]), Decision::Fallback);
-        let words = [("all", Otherwise::All), ("fallback-set", Otherwise::FallbackSet), ("no-data", Otherwise::NoData)];
+        let words = [
+            ("all", Otherwise::All),
+            ("fallback-set", Otherwise::FallbackSet),
+            ("no-data", Otherwise::NoData),
+        ];
         for (word, otherwise) in words {
             let mut settings = settings(&format!("none-up = {word}"), Order::Listed).unwrap();
             assert_eq!(settings.decide(&[]), Decision::NoneUp(otherwise));

@@ -39,10 +39,12 @@ impl<D: DnsAnswers> Zone<D> {
     /// No such name, or no such network.
     #[allow(clippy::panic, reason = "for tests: a wrong question is a wrong test")]
     pub fn question(&self, name: &str, client: &str) -> Question {
-        let Some(number) = (0..).zip(&self.names).find(|(_, (known, _))| known == name).map(|(n, _)| n) else {
+        let Some(number) = (0..).zip(&self.names).find(|(_, (known, _))| known == name).map(|(n, _)| n)
+        else {
             panic!("the zone has no name {name}");
         };
-        let network = client.split_once('/').and_then(|(ip, bits)| Some((ip.parse().ok()?, bits.parse().ok()?)));
+        let network =
+            client.split_once('/').and_then(|(ip, bits)| Some((ip.parse().ok()?, bits.parse().ok()?)));
         let Some((ip, client_prefix)) = network else { panic!("{client} is no ADDRESS/BITS") };
         let (client, record_type) = match ip {
             IpAddr::V4(ip) => (ip.octets().to_vec(), A),
