@@ -6,17 +6,20 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::Context;
-use axum::extract::{Path as UrlPath, State};
+use axum::extract::{Path as UrlPath, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use axum::{Router, serve};
+use serde::Deserialize;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, oneshot};
 
+use weir_dns::explain::{Ask, Explanation};
+
 use crate::command::{Command, ServerCommand};
 use crate::status::NodeStatus;
-use crate::{metrics, page, report};
+use crate::{dns, metrics, page, report};
 
 type Commands = mpsc::Sender<Command>;
 
@@ -70,6 +73,8 @@ fn readable() -> Router<Commands> {
         .route("/plugins", get(plugins))
         .route("/plugins.txt", get(plugins_text))
         .route("/metrics", get(metrics_text))
+        .route("/dns/explain", get(explain))
+        .route("/dns/explain.txt", get(explain_text))
 }
 
 async fn status_page(commands: State<Commands>) -> Response {
@@ -117,6 +122,33 @@ async fn server(
         Ok(command) => answer(ask(&commands, |to| Command::Server(command, to)).await),
         Err(fault) => (StatusCode::BAD_REQUEST, fault).into_response(),
     }
+}
+
+/// A question to a DNS node, as it stands in a URL.
+#[derive(Debug, Deserialize)]
+struct Question {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+    subnet: Option<String>,
+}
+
+async fn explain(commands: State<Commands>, question: Query<Question>) -> Response {
+    explained(commands, question).await.map_or_else(|e| e, |shown| Json(shown).into_response())
+}
+
+async fn explain_text(commands: State<Commands>, question: Query<Question>) -> Response {
+    explained(commands, question).await.map_or_else(|e| e, |shown| dns::explain::text(&shown).into_response())
+}
+
+async fn explained(
+    State(commands): State<Commands>,
+    Query(question): Query<Question>,
+) -> Result<Explanation, Response> {
+    let parsed = Ask::parse(&question.name, &question.kind, question.subnet.as_deref());
+    let parsed = parsed.map_err(|fault| (StatusCode::BAD_REQUEST, fault.to_string()).into_response())?;
+    let answer = ask(&commands, |to| Command::Explain(Box::new(parsed), to)).await?;
+    answer.map_err(|fault| (StatusCode::UNPROCESSABLE_ENTITY, fault).into_response())
 }
 
 async fn retry(State(commands): State<Commands>, UrlPath(name): UrlPath<String>) -> Response {

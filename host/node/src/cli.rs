@@ -49,7 +49,13 @@ pub(crate) enum Command {
     /// Plugins: what is loaded, and what would happen to a file
     #[command(subcommand)]
     Plugin(PluginCommand),
-    /// Have the running node read its fleet file and plugin directory now
+    /// Questions to a running DNS node
+    #[command(subcommand)]
+    Dns(DnsCommand),
+    /// Where a connection goes, and where it would go if
+    #[command(subcommand)]
+    Explain(ExplainCommand),
+    /// Have the running node read its fleet file, plugin directory and zones now
     Reload {
         #[command(flatten)]
         admin: AdminArgs,
@@ -178,6 +184,58 @@ pub(crate) enum PluginCommand {
         #[command(flatten)]
         admin: AdminArgs,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DnsCommand {
+    /// Why a query is answered as it is: which zone, which policy, how its addresses stand
+    Explain {
+        /// The name, for example www.example.org
+        name: String,
+        /// The type of record, for example AAAA
+        #[arg(value_name = "TYPE", default_value = "A")]
+        kind: String,
+        /// Who asks, for policies that look at it, for example 203.0.113.0/24
+        #[arg(long)]
+        subnet: Option<String>,
+        #[command(flatten)]
+        admin: AdminArgs,
+        /// For machines
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExplainCommand {
+    /// Which l7 node gets a new connection, by the tables of all l4 nodes
+    Flow(FlowArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FlowArgs {
+    /// The client, for example 203.0.113.7:40000
+    pub(crate) source: String,
+    /// The service, for example 198.51.100.1:80
+    pub(crate) destination: String,
+    /// The fleet file
+    #[arg(long, env = "WEIR_FLEET", default_value = DEFAULT_FLEET)]
+    pub(crate) fleet: PathBuf,
+    /// And if this l7 node left the fleet file?
+    #[arg(long, value_name = "NODE", conflicts_with_all = ["with", "drained"])]
+    pub(crate) without: Option<String>,
+    /// And when this l7 node joins? One of the fleet file, or the address of one that is not in it yet
+    #[arg(long, value_name = "NODE", conflicts_with = "drained")]
+    pub(crate) with: Option<String>,
+    /// And if this l7 node took no new connections?
+    #[arg(long, value_name = "NODE")]
+    pub(crate) drained: Option<String>,
+    /// An l7 node that takes no new connections now; may be given several times
+    #[arg(long, value_name = "NODE")]
+    pub(crate) out: Vec<String>,
+    /// For machines
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

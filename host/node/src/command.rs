@@ -4,6 +4,7 @@
 
 use tokio::sync::oneshot;
 use weir_core::health::{Admin, Operator, OperatorCommand, Weight};
+use weir_dns::explain::{Ask, Explanation};
 
 use crate::status::NodeStatus;
 
@@ -16,6 +17,8 @@ pub(crate) enum Command {
     Reload(oneshot::Sender<Result<String, String>>),
     /// An operator's word about a server.
     Server(ServerCommand, oneshot::Sender<Result<String, String>>),
+    /// Why is this DNS query answered as it is?
+    Explain(Box<Ask>, oneshot::Sender<Result<Explanation, String>>),
     /// Load a quarantined plugin again.
     RetryPlugin(String, oneshot::Sender<Result<String, String>>),
 }

@@ -65,7 +65,7 @@ fn watched(fleet: &Fleet, target: &Target, operator: &impl Fn(&str) -> Operator)
         target.via.is_none(),
         "through = \"tunnel\": this version checks the nodes' own addresses only"
     );
-    let weight = fleet.nodes.get(target.node.as_str()).map_or(0, |node| node.weight());
+    let weight = fleet.nodes.get(target.node.as_str()).map_or(0, |node| node.weight);
     let timing = fleet.l4.check.timing();
     Ok(Watched {
         name: Arc::clone(&target.name),

@@ -9,6 +9,8 @@ mod admin;
 mod ask;
 mod cli;
 mod command;
+mod dns;
+mod explain;
 mod fleet;
 mod keeper;
 mod l4;
@@ -35,7 +37,7 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use weir_core::config;
 
-use cli::{AdminArgs, Cli, Command, PluginCommand, Reference, ServerArgs};
+use cli::{AdminArgs, Cli, Command, DnsCommand, ExplainCommand, PluginCommand, Reference, ServerArgs};
 use fleet::FleetFile;
 
 #[global_allocator]
@@ -61,6 +63,10 @@ fn main() -> ExitCode {
         Command::Plugin(PluginCommand::Retry { name, admin }) => {
             order(&admin, &format!("/plugins/{name}/retry"))
         }
+        Command::Dns(DnsCommand::Explain { name, kind, subnet, admin, json }) => {
+            explain(&admin, &name, &kind, subnet.as_deref(), json)
+        }
+        Command::Explain(ExplainCommand::Flow(args)) => return explain::flow(&args),
         Command::Reload { admin } => order(&admin, "/reload"),
         Command::Drain(server) => word(&server, "drain"),
         Command::Maint(server) => word(&server, "maint"),
@@ -97,6 +103,27 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 fn show(admin: &AdminArgs, path: &str) -> anyhow::Result<()> {
     print(&ask::ask(&admin.socket, "GET", path)?)
+}
+
+fn explain(
+    admin: &AdminArgs,
+    name: &str,
+    kind: &str,
+    subnet: Option<&str>,
+    json: bool,
+) -> anyhow::Result<()> {
+    // Checked here too: what is understood has no character that means something in a URL but these, which are escaped.
+    let ask = weir_dns::explain::Ask::parse(name, kind, subnet)?;
+    let name = ask.name.to_string().bytes().fold(String::new(), |mut escaped, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => escaped.push(char::from(byte)),
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+        escaped
+    });
+    let subnet = subnet.map_or_else(String::new, |subnet| format!("&subnet={subnet}"));
+    let page = if json { "/dns/explain" } else { "/dns/explain.txt" };
+    show(admin, &format!("{page}?name={name}&type={}{subnet}", ask.kind))
 }
 
 fn order(admin: &AdminArgs, path: &str) -> anyhow::Result<()> {

@@ -1,6 +1,9 @@
 //! The node's numbers in the text format of Prometheus. Made from [`NodeStatus`] at each scrape, so that a number
 //! is the same wherever it is read. Names follow HAProxy's exporter where it has the thing (`server`, `pool` for its `backend`).
 
+mod network;
+
+use std::collections::BTreeMap;
 use std::fmt::{Error, Write};
 
 use prometheus_client::collector::Collector;
@@ -34,6 +37,8 @@ impl Collector for Scrape {
         node(&mut out, &self.0)?;
         pools(&mut out, &self.0.pools)?;
         servers(&mut out, &self.0.pools)?;
+        dns(&mut out, &self.0)?;
+        network::encode(&mut out, &self.0)?;
         plugins(&mut out, &self.0)
     }
 }
@@ -142,6 +147,69 @@ fn node(out: &mut Out, status: &NodeStatus) -> Result<(), Error> {
     let healthy =
         status.services.iter().map(|s| (vec![("service", s.name.as_str())], f64::from(u8::from(s.healthy))));
     out.gauges("service_healthy", "What the service's healthcheck answers: 1 is 200, 0 is 503", healthy)
+}
+
+fn dns(out: &mut Out, status: &NodeStatus) -> Result<(), Error> {
+    let Some(dns) = &status.dns else { return Ok(()) };
+    let by = |label: &'static str, counts: &BTreeMap<&'static str, u64>| {
+        counts.iter().map(move |(word, n)| (vec![(label, *word)], *n)).collect::<Vec<_>>()
+    };
+    out.counters("dns_queries", "DNS queries, those too that get no answer", by("transport", &dns.queries))?;
+    out.counters("dns_queries_over_ipv6", "Of them, those over IPv6", [(vec![], dns.queries_over_v6)])?;
+    out.counters("dns_answers", "DNS answers by response code", by("rcode", &dns.answers))?;
+    out.counters("dns_answers_by_origin", "DNS answers by how they came about", by("how", &dns.how))?;
+    out.counters(
+        "dns_decisions",
+        "What policies were asked for, by who decided: the plugin (policy), or the host",
+        by("by", &dns.decisions),
+    )?;
+    out.counters(
+        "dns_decisions_repeated",
+        "Of them, those that were made earlier for the same network",
+        [(vec![], dns.decisions_repeated)],
+    )?;
+    out.counters(
+        "dns_answers_shortened",
+        "DNS answers that sent the client to TCP: they did not fit, or the rate limit said so",
+        [(vec![("why", "size")], dns.truncated), (vec![("why", "rate-limit")], dns.slipped)],
+    )?;
+    out.counters(
+        "dns_answers_limited",
+        "DNS answers that the rate limit held back",
+        [(vec![], dns.limited)],
+    )?;
+    out.counters("dns_unanswerable", "What is no DNS query and got no answer", [(vec![], dns.unanswerable)])?;
+    out.counters("dns_send_failed", "DNS answers that the kernel did not send", [(vec![], dns.send_failed)])?;
+    out.counters("dns_connections", "DNS connections over TCP accepted", [(vec![], dns.connections)])?;
+    out.gauges(
+        "dns_connections_open",
+        "DNS connections over TCP open now",
+        [(vec![], float(dns.connections_open))],
+    )?;
+    out.counters(
+        "dns_connections_evicted",
+        "DNS connections closed since there were too many",
+        [(vec![], dns.connections_evicted)],
+    )?;
+    out.counters(
+        "dns_query_log_lines_dropped",
+        "Lines of the query log that are lost",
+        [(vec![], dns.log_lines_dropped)],
+    )?;
+    let serials = dns.zones.iter().map(|z| (vec![("zone", z.name.as_str())], f64::from(z.serial)));
+    out.gauges("dns_zone_serial", "Serial number of the zone that is served", serials)?;
+    let of_address = |value: fn(State) -> f64| {
+        let policies = dns.policies.iter();
+        policies.flat_map(move |policy| {
+            policy.addresses.iter().map(move |a| {
+                (vec![("policy", policy.name.as_str()), ("address", a.address.as_str())], value(a.state))
+            })
+        })
+    };
+    let up = of_address(|state| f64::from(u8::from(state == State::Up)));
+    out.gauges("dns_address_up", "Whether an address may be answered", up)?;
+    let fault = f64::from(u8::from(dns.state_file_fault.is_none()));
+    out.gauges("dns_state_file_ok", "Whether what the state file says now is in force", [(vec![], fault)])
 }
 
 fn pools(out: &mut Out, pools: &[PoolStatus]) -> Result<(), Error> {

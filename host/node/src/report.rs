@@ -1,10 +1,13 @@
 //! A node's status as text for a terminal: what is wrong first, then who serves.
 
+mod network;
+
 use std::fmt::Write;
 
 use weir_core::model::State;
 use weir_wasm::{Kind, PluginStatus, Report};
 
+use crate::dns;
 use crate::status::{NodeStatus, PoolStatus};
 
 /// The whole status, for `weir status`.
@@ -40,6 +43,11 @@ pub(crate) fn text(status: &NodeStatus) -> String {
         out.push('\n');
         pool_text(&mut out, pool);
     }
+    if let Some(dns) = &status.dns {
+        out.push('\n');
+        out.push_str(&dns::status::text(dns, |out, head, rows| table(out, head, rows.into_iter())));
+    }
+    network::text(&mut out, status);
     if !status.plugins.is_empty() {
         out.push('\n');
         out.push_str(&plugins(&status.plugins));
@@ -66,6 +74,8 @@ pub(crate) fn troubles(status: &NodeStatus) -> Vec<String> {
     for change in &status.fleet.restart_needed {
         troubles.push(format!("takes effect after a restart: {change}"));
     }
+    troubles.extend(status.dns.iter().flat_map(dns::status::troubles));
+    troubles.extend(network::troubles(status));
     troubles.extend(status.plugin_directory_problem.clone());
     for plugin in &status.plugins {
         if plugin.state != "active" {

@@ -26,6 +26,7 @@ use weir_proxy::{AccessLog, Options, Segments, Shards};
 use weir_wasm::{Compiler, Runtime, RuntimeOptions};
 
 use crate::command::{Command, ServerCommand};
+use crate::dns::DnsNode;
 use crate::fleet::FleetFile;
 use crate::l4::{Balancing, NODES};
 use crate::launch::SIDECAR_SOCKET;
@@ -37,6 +38,7 @@ use crate::pools::{Ground, RunningPool};
 use crate::{admin, settings};
 
 mod apply;
+mod dns;
 mod network_side;
 mod observe;
 
@@ -91,6 +93,8 @@ struct Node {
     /// On an L4 node: what it decides.
     balancing: Option<Balancing>,
     own_agent: Option<Arc<OwnAgent>>,
+    /// On a DNS node: its server.
+    dns: Option<DnsNode>,
     started: Instant,
     loaded: SystemTime,
     reload_error: Option<String>,
@@ -152,6 +156,7 @@ async fn serve(file: FleetFile, name: String, level: LogLevel) -> anyhow::Result
     let network = has_tunnels(&fleet, &name).then(|| Network::start(run_dir.join(SIDECAR_SOCKET)));
     let mut node = Node {
         own_agent: None,
+        dns: None,
         name,
         level,
         operators: OperatorStates::load(state_dir),
@@ -177,6 +182,7 @@ async fn serve(file: FleetFile, name: String, level: LogLevel) -> anyhow::Result
         node.receive(&fleet);
         node.start_proxy(&fleet, workers, agent_file).await?;
     }
+    node.start_dns(&fleet)?;
     tokio::spawn(admin::serve_commands(admin, to_node.clone()));
     if let Some(readers) = readers {
         tokio::spawn(admin::serve_readers(readers, to_node));
@@ -262,15 +268,19 @@ impl Node {
                 return false;
             }
         }
+        if !self.dns.as_ref().is_none_or(DnsNode::is_settled) {
+            return false;
+        }
         let has_network = self.network.as_ref().is_none_or(Network::is_settled);
         has_network && self.ground.plugins.status().iter().all(|p| !matches!(p.state, "loading" | "canary"))
     }
 
     /// Says that the node is ready.
-    async fn ready(&self) {
+    async fn ready(&mut self) {
         for pool in self.pools.values() {
             pool.flush().await;
         }
+        self.answer_queries();
         tracing::info!(node = %self.name, fleet = %self.file.path.display(), sha256 = %self.file.sha256, "ready");
         let _ = sd_notify::notify(&[NotifyState::Ready]);
     }
@@ -299,6 +309,9 @@ impl Node {
                 _ = signals.hangup.recv() => {
                     if let Some(log) = &self.access_log {
                         log.reopen();
+                    }
+                    if let Some(dns) = &self.dns {
+                        dns.reopen_log();
                     }
                     let _ = self.reload().await;
                 }
@@ -356,6 +369,7 @@ impl Node {
                 drop(to.send(self.operator(&command).await.map_err(|e| format!("{e:#}"))));
             }
             Command::RetryPlugin(name, to) => drop(to.send(self.retry_plugin(&name))),
+            Command::Explain(ask, to) => drop(to.send(self.explain(&ask))),
         }
     }
 
@@ -364,7 +378,15 @@ impl Node {
         if pool == NODES {
             return self.operator_of_node(command).await;
         }
-        let known = || self.pools.keys().map(config::Name::as_str).collect::<Vec<_>>().join(", ");
+        if !self.pools.contains_key(pool)
+            && let Some(done) = self.operator_of_address(command).await
+        {
+            return done;
+        }
+        let known = || {
+            let policies = self.dns.iter().flat_map(DnsNode::policy_names);
+            self.pools.keys().map(config::Name::as_str).chain(policies).collect::<Vec<_>>().join(", ")
+        };
         let running = self
             .pools
             .get(pool)
@@ -391,10 +413,11 @@ impl Node {
                 found = true;
             }
         }
+        found |= self.dns.as_ref().is_some_and(|dns| dns.retry(name));
         if found {
             Ok(format!("{name} is tried again; weir plugin list shows how it went"))
         } else {
-            Err(format!("no pool uses a plugin {name}; weir plugin list shows those that are used"))
+            Err(format!("nothing here uses a plugin {name}; weir plugin list shows those that are used"))
         }
     }
 }

@@ -49,7 +49,8 @@ pub(crate) fn watched(
     pool.servers.iter().map(watch).collect()
 }
 
-fn check(check: &config::Check, server: SocketAddr, proxy_line: bool) -> anyhow::Result<Check> {
+/// A check of this address and port, unless the check has a port of its own.
+pub(crate) fn check(check: &config::Check, server: SocketAddr, proxy_line: bool) -> anyhow::Result<Check> {
     let address = SocketAddr::new(server.ip(), check.port.unwrap_or(server.port()));
     let method = match check.kind {
         CheckType::Tcp => Method::Tcp,

@@ -9,6 +9,8 @@ use weir_core::l4;
 use weir_core::model::State;
 use weir_wasm::PluginStatus;
 
+use crate::dns::status::DnsStatus;
+
 /// Everything at once. Field names are a promise to scripts: they are added to and not changed.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct NodeStatus {
@@ -34,6 +36,8 @@ pub(crate) struct NodeStatus {
     pub(crate) network: Option<NetworkStatus>,
     /// On an L4 node: what it decides.
     pub(crate) l4: Option<l4::Status>,
+    /// On a DNS node: its server.
+    pub(crate) dns: Option<DnsStatus>,
     /// By name.
     pub(crate) plugins: Vec<PluginStatus>,
     /// What is wrong with the plugin directory as a whole.

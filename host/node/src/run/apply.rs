@@ -52,11 +52,12 @@ impl Node {
         let file = read.map_err(|e| e.to_string().trim_end().to_owned())?;
         file.fleet.node(&self.name).map_err(|e| e.to_string())?;
         let fleet = Arc::clone(&file.fleet);
-        let changes = config::changes(&self.file.fleet, &fleet, &self.name);
+        let mut changes = config::changes(&self.file.fleet, &fleet, &self.name);
         let balancing = match self.balancing.is_some() {
             true => Some(self.prepare_balancing(&fleet).map_err(|e| format!("{e:#}"))?),
             false => None,
         };
+        let dns = self.prepare_dns(&fleet)?;
         if self.shards.is_some() {
             self.apply_pools(&fleet).await.map_err(|e| format!("{e:#}"))?;
             self.apply_services(&fleet);
@@ -64,6 +65,7 @@ impl Node {
         if let (Some(running), Some(prepared)) = (&mut self.balancing, balancing) {
             running.apply(prepared);
         }
+        changes.live.extend(self.apply_dns(&fleet, dns));
         self.receive(&fleet);
         self.level.set(fleet.log.level);
         // Against the file of the start: what is changed and changed back needs no restart.

@@ -57,6 +57,7 @@ impl Node {
                 Some(balancing) => balancing.status().await,
                 None => None,
             },
+            dns: self.dns.as_ref().map(|dns| dns.status(self.ground.clock.now())),
             plugins: self.ground.plugins.status(),
             plugin_directory_problem: self.ground.plugins.directory_problem(),
         }

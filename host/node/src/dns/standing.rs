@@ -1,0 +1,228 @@
+//! How the addresses of all policies stand, and the table that is made of it.
+//!
+//! Checks, the state file and reloads tell it what is new, each from a thread of its own; it publishes a table with every
+//! change that answers could depend on. A policy that has not changed is the same value in the next table, so that its plugin
+//! need not be told again.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use weir_core::config::{DnsPolicy, Name, Unlisted};
+use weir_core::dns::answer::choose::ChooserSource;
+use weir_core::dns::policy::table::inherited;
+use weir_core::dns::policy::{Candidate, Policy, StateFile, Table};
+use weir_core::health::{CheckHealth, Status};
+use weir_core::model::State;
+use weir_dns::Tables;
+use weir_dns::state_file::Outcome;
+use weir_probe::watch::Watch;
+
+/// Everything that is known of addresses.
+pub(super) struct Standing {
+    known: Mutex<Known>,
+    tables: Tables,
+    changed: Arc<Notify>,
+}
+
+struct Known {
+    file: StateFile,
+    /// What is wrong with the file; what it said before counts then.
+    file_fault: Option<String>,
+    unlisted: Unlisted,
+    policies: BTreeMap<Name, OfPolicy>,
+}
+
+struct OfPolicy {
+    config: DnsPolicy,
+    source: Option<Arc<dyn ChooserSource>>,
+    watch: Arc<Watch>,
+    statuses: BTreeMap<Arc<str>, Status>,
+    /// As it is in the table.
+    made: Arc<Policy>,
+}
+
+impl Standing {
+    /// Nothing is known yet.
+    pub(super) fn new(tables: Tables, changed: Arc<Notify>) -> Arc<Self> {
+        let known = Known {
+            file: StateFile::default(),
+            file_fault: None,
+            unlisted: Unlisted::Up,
+            policies: BTreeMap::new(),
+        };
+        Arc::new(Self { known: Mutex::new(known), tables, changed })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the state file says now, or what is wrong with it.
+    pub(super) fn state_file(&self, unlisted: Unlisted, outcome: Outcome) {
+        let mut known = self.lock();
+        known.unlisted = unlisted;
+        match outcome {
+            Ok(file) => {
+                if known.file_fault.take().is_some() || known.file != file {
+                    tracing::info!("the state file was taken in");
+                }
+                known.file = file;
+            }
+            Err(fault) => {
+                tracing::error!("the state file is not taken in, what it said before counts: {fault}");
+                known.file_fault = Some(fault);
+            }
+        }
+        let names: Vec<Name> = known.policies.keys().cloned().collect();
+        let mut is_new = false;
+        for name in names {
+            known.tell_watch(&name);
+            // A TTL may have changed without any state.
+            is_new |= known.make(&name);
+        }
+        self.publish(&known, is_new);
+    }
+
+    /// A policy as the fleet file has it now.
+    pub(super) fn policy(
+        &self,
+        name: &Name,
+        config: &DnsPolicy,
+        source: Option<Arc<dyn ChooserSource>>,
+        watch: &Arc<Watch>,
+    ) {
+        let mut known = self.lock();
+        let names: Vec<Arc<str>> = config.addresses.iter().map(|a| a.address.to_string().into()).collect();
+        let (mut statuses, made) = match known.policies.remove(name) {
+            Some(old) => (old.statuses, old.made),
+            None => (BTreeMap::new(), Arc::new(Policy::new(name.shared(), config, Vec::new(), None))),
+        };
+        statuses.retain(|address, _| names.contains(address));
+        let of = OfPolicy { config: config.clone(), source, watch: Arc::clone(watch), statuses, made };
+        known.policies.insert(name.clone(), of);
+        let is_new = known.make(name);
+        self.publish(&known, is_new);
+    }
+
+    /// The addresses of a policy are watched from now: tells the watch what the state file says of them.
+    pub(super) fn inherit(&self, name: &Name) {
+        self.lock().tell_watch(name);
+    }
+
+    /// These policies there are, and no others.
+    pub(super) fn keep_only(&self, wanted: &BTreeMap<Name, DnsPolicy>) {
+        let mut known = self.lock();
+        let before = known.policies.len();
+        known.policies.retain(|name, _| wanted.contains_key(name));
+        let is_new = known.policies.len() != before;
+        self.publish(&known, is_new);
+    }
+
+    /// How an address stands now.
+    pub(super) fn status(&self, policy: &Name, address: &Arc<str>, status: &Status) {
+        let mut known = self.lock();
+        let Some(of) = known.policies.get_mut(policy) else { return };
+        if !of.config.addresses.iter().any(|a| a.address.to_string() == **address) {
+            return;
+        }
+        let before = of.statuses.insert(Arc::clone(address), status.clone());
+        log(policy, address, before.as_ref(), status);
+        let is_new = known.make(policy);
+        self.publish(&known, is_new);
+        self.changed.notify_one();
+    }
+
+    /// Whether every address that is checked has been checked once.
+    pub(super) fn is_settled(&self) -> bool {
+        let known = self.lock();
+        known.policies.values().all(|of| {
+            let settled = |status: &Status| {
+                status.bits.check != Some(CheckHealth::Unknown) || status.state == State::Maint
+            };
+            of.statuses.len() == of.config.addresses.len() && of.statuses.values().all(settled)
+        })
+    }
+
+    /// What is wrong with the state file.
+    pub(super) fn file_fault(&self) -> Option<String> {
+        self.lock().file_fault.clone()
+    }
+
+    /// The status of every address of a policy, by address.
+    pub(super) fn statuses(&self, policy: &str) -> BTreeMap<IpAddr, Status> {
+        let known = self.lock();
+        let statuses = known.policies.get(policy).map(|of| &of.statuses);
+        let statuses = statuses.into_iter().flatten();
+        statuses.filter_map(|(address, status)| Some((address.parse().ok()?, status.clone()))).collect()
+    }
+
+    /// Called with the lock held, so that tables are published in the order in which they were made.
+    fn publish(&self, known: &Known, is_new: bool) {
+        if is_new {
+            self.tables.publish(Table::new(known.policies.values().map(|of| Arc::clone(&of.made))));
+        }
+    }
+}
+
+impl Known {
+    /// Makes the policy anew. False where nothing of it has changed.
+    fn make(&mut self, name: &Name) -> bool {
+        let Some(of) = self.policies.get_mut(name) else { return false };
+        let candidate = |configured: &weir_core::config::DnsAddress| {
+            let status = of.statuses.get(configured.address.to_string().as_str());
+            Candidate::new(&of.config, configured, status, &self.file)
+        };
+        let candidates: Vec<Candidate> = of.config.addresses.iter().map(candidate).collect();
+        let mut policy = Policy::new(name.shared(), &of.config, candidates, of.source.clone());
+        let before = &of.made;
+        let same_addresses = policy.addresses == before.addresses;
+        let same_plugin = same_source(&policy, before);
+        if same_addresses {
+            // The same list costs its plugin nothing.
+            policy.addresses = Arc::clone(&before.addresses);
+            let same_rest = policy.is_ruled_as(before) && policy.candidates == before.candidates;
+            if same_plugin && same_rest {
+                return false;
+            }
+        }
+        if let Some(source) = of.source.as_ref().filter(|_| !(same_addresses && same_plugin)) {
+            source.names(Arc::new([(Arc::clone(&policy.name), Arc::clone(&policy.addresses))]));
+        }
+        of.made = Arc::new(policy);
+        true
+    }
+
+    /// Tells the checks of a policy what the state file says of its addresses.
+    fn tell_watch(&self, name: &Name) {
+        let Some(of) = self.policies.get(name) else { return };
+        for address in &of.config.addresses {
+            let state = inherited(&self.file, address.address, self.unlisted);
+            of.watch.inherit(&address.address.to_string(), state);
+        }
+    }
+}
+
+fn same_source(a: &Policy, b: &Policy) -> bool {
+    match (&a.source, &b.source) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+/// A change of state is news; what leads up to one is for whoever looks closer.
+fn log(policy: &Name, address: &str, before: Option<&Status>, status: &Status) {
+    let (state, reason) = (status.state.as_str(), &status.reason);
+    let note = status.note.as_deref().unwrap_or_default();
+    match before {
+        Some(before) if before.state == status.state => {
+            tracing::debug!(%policy, address, state, %reason, note, "address");
+        }
+        Some(_) if status.state == State::Down => {
+            tracing::warn!(%policy, address, state, %reason, note, "address");
+        }
+        _ => tracing::info!(%policy, address, state, %reason, note, "address"),
+    }
+}
