@@ -1,0 +1,126 @@
+//! The network side of a node as text: what it announces, who serves, and whom it speaks with.
+
+use std::fmt::Write;
+
+use weir_core::bgp::State;
+use weir_core::desired::speaker;
+use weir_core::l4::{self, Announcing};
+
+use super::{duration, table};
+use crate::status::{NetworkStatus, NodeStatus};
+
+/// Everything about it, for `weir status`.
+pub(super) fn text(out: &mut String, status: &NodeStatus) {
+    if let Some(l4) = &status.l4 {
+        balancing(out, l4);
+    }
+    let Some(network) = &status.network else { return };
+    let Some(observed) = &network.observed else { return };
+    out.push('\n');
+    let (done, differ) = (observed.counters.changed, observed.differences.len());
+    let mode = if observed.observe_only { ", changes nothing" } else { "" };
+    let _ = writeln!(
+        out,
+        "sidecar{mode}: {done} changes, {} corrections, {} refusals, {differ} differences",
+        observed.counters.corrected, observed.counters.refused
+    );
+    if let Some(speaker) = &observed.speaker {
+        neighbors(out, speaker);
+    }
+}
+
+fn balancing(out: &mut String, l4: &l4::Status) {
+    out.push('\n');
+    let rows = l4.addresses.iter().map(|a| {
+        let said = if a.announced { "announced" } else { "not announced" };
+        vec![
+            a.address.to_string(),
+            said.to_owned(),
+            format!("{} of {}", a.taking, a.nodes),
+            a.needed.to_string(),
+        ]
+    });
+    table(out, &["service address", "routers", "l7 nodes", "needed"], rows);
+    out.push('\n');
+    let rows = l4.nodes.iter().flat_map(|node| {
+        node.targets.iter().map(|(target, takes)| {
+            let takes = if *takes { "takes connections" } else { "TAKES NONE" };
+            vec![
+                node.name.clone(),
+                node.join.to_string(),
+                node.weight.to_string(),
+                target.strip_prefix(&node.name).unwrap_or(target).trim_start().to_owned(),
+                takes.to_owned(),
+            ]
+        })
+    });
+    table(out, &["l7 node", "join", "weight", "checked", ""], rows);
+    if let Some(digest) = l4.table {
+        let _ =
+            writeln!(out, "table {digest:016x}: l4 nodes with the same one send a flow to the same l7 node");
+    }
+}
+
+fn neighbors(out: &mut String, speaker: &speaker::Status) {
+    out.push('\n');
+    let rows = speaker.neighbors.iter().map(|n| {
+        vec![
+            n.name.clone(),
+            n.address.to_string(),
+            n.peer_as.to_string(),
+            n.state.as_str().to_owned(),
+            duration(n.state_for.as_secs()),
+            format!("{}+{}", n.announced_v4, n.announced_v6),
+            n.bfd.map_or("-", |bfd| bfd.state.as_str()).to_owned(),
+            n.last_error.clone().unwrap_or_default(),
+        ]
+    });
+    let head = ["neighbor", "address", "as", "session", "for", "told v4+v6", "bfd", "last error"];
+    table(out, &head, rows);
+}
+
+/// What needs somebody's attention.
+pub(super) fn troubles(status: &NodeStatus) -> Vec<String> {
+    let mut troubles = Vec::new();
+    if let Some(network) = &status.network {
+        sidecar(network, &mut troubles);
+    }
+    let Some(l4) = &status.l4 else { return troubles };
+    match l4.announcing {
+        Announcing::Yes => {
+            for a in l4.addresses.iter().filter(|a| !a.announced) {
+                troubles.push(format!(
+                    "{} is not announced: {} of {} l7 nodes take connections, {} are needed",
+                    a.address, a.taking, a.nodes, a.needed
+                ));
+            }
+        }
+        _ => troubles.push(format!("this node announces nothing: {}", l4.why)),
+    }
+    for name in &l4.silent_neighbors {
+        troubles.push(format!("neighbor {name} is not spoken to: its password-file cannot be read"));
+    }
+    troubles
+}
+
+fn sidecar(network: &NetworkStatus, troubles: &mut Vec<String>) {
+    if let Some(problem) = &network.sidecar {
+        troubles.push(format!("the sidecar does not answer, the kernel keeps what it has: {problem}"));
+    }
+    if let Some(why) = &network.refused {
+        troubles.push(format!("the sidecar refuses what this node wants: {why}"));
+    }
+    let Some(observed) = &network.observed else { return };
+    for difference in &observed.differences {
+        troubles.push(format!("{}: {}", difference.part.as_str(), difference.what));
+    }
+    for n in observed.speaker.iter().flat_map(|s| &s.neighbors).filter(|n| n.state != State::Established) {
+        let why = n.last_error.as_deref().unwrap_or("nothing was heard of it yet");
+        troubles.push(format!("no session with {} ({}): {why}", n.name, n.address));
+    }
+    for l in observed.speaker.iter().flat_map(|s| &s.listeners) {
+        if let Some(error) = &l.error {
+            troubles.push(format!("neighbors cannot connect to {}: {error}", l.address));
+        }
+    }
+}
