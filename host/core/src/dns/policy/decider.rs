@@ -78,40 +78,51 @@ impl Deciders {
         self.origin.take()
     }
 
+    /// Decides without repeating what was decided earlier, and keeps nothing: for explanations. The addresses, in their order, and
+    /// what holds for them.
+    pub fn decide_now(&mut self, policy: &Policy, asked: &Asked<'_>) -> (&[IpAddr], Settled) {
+        let settled = self.choose(policy, asked);
+        (&self.given, settled)
+    }
+
     /// Decides, and leaves the addresses in `given`: TTL and scope.
     fn settle(&mut self, number: u32, policy: &Policy, asked: &Asked<'_>) -> (u32, u8) {
-        let (client, prefix) = (cut(asked.client, asked.prefix), asked.prefix);
-        self.given.clear();
-        let Some(source) = &policy.source else {
-            let settled = self.settled(&Choice::Fallback, policy, asked);
-            self.origin = Some(Origin { by: settled.by, repeated: false });
-            return (settled.ttl, 0);
-        };
-        let generation = source.generation();
-        if self.instances.get(&policy.name).is_none_or(|(_, known)| *known != generation) {
-            self.instances.entry(Arc::clone(&policy.name)).or_default().1 = generation;
-            self.repeats.clear();
+        if let Some(source) = &policy.source {
+            let generation = source.generation();
+            if self.instances.get(&policy.name).is_none_or(|(_, known)| *known != generation) {
+                self.instances.entry(Arc::clone(&policy.name)).or_default().1 = generation;
+                self.repeats.clear();
+            }
+            let client = cut(asked.client, asked.prefix);
+            if let Some(kept) = self.repeats.find(number, asked.kind, client, asked.prefix, self.now) {
+                self.given.clear();
+                self.given.extend_from_slice(&kept.addresses);
+                self.origin = Some(Origin { by: kept.by, repeated: true });
+                return (kept.ttl, kept.scope);
+            }
         }
-        if let Some(kept) = self.repeats.find(number, asked.kind, client, prefix, self.now) {
-            self.given.extend_from_slice(&kept.addresses);
-            self.origin = Some(Origin { by: kept.by, repeated: true });
-            return (kept.ttl, kept.scope);
-        }
-        let labels = Arc::clone(&self.no_labels);
-        let question = Question { name: 0, kind: asked.kind, client, prefix, labels };
-        let choice = match self.instances.get_mut(&policy.name) {
-            Some((instance, _)) => instance.choose(&**source, self.worker, policy, question, self.now),
-            None => Choice::Fallback,
-        };
-        let settled = self.settled(&choice, policy, asked);
-        self.origin = Some(Origin { by: settled.by, repeated: false });
-        if !settled.lifetime.is_zero() {
-            let Settled { by, ttl, scope, lifetime } = settled;
+        let Settled { by, ttl, scope, lifetime } = self.choose(policy, asked);
+        self.origin = Some(Origin { by, repeated: false });
+        if !lifetime.is_zero() {
             let until = self.now.after(lifetime);
             let kept = Kept { addresses: self.given.as_slice().into(), by, ttl, scope, until };
-            self.repeats.keep(number, asked.kind, client, kept);
+            self.repeats.keep(number, asked.kind, cut(asked.client, asked.prefix), kept);
         }
-        (settled.ttl, settled.scope)
+        (ttl, scope)
+    }
+
+    /// Asks the plugin, where there is one, and makes addresses of what it says.
+    fn choose(&mut self, policy: &Policy, asked: &Asked<'_>) -> Settled {
+        let choice = match &policy.source {
+            None => Choice::Fallback,
+            Some(source) => {
+                let (client, labels) = (cut(asked.client, asked.prefix), Arc::clone(&self.no_labels));
+                let question = Question { name: 0, kind: asked.kind, client, prefix: asked.prefix, labels };
+                let (instance, _) = self.instances.entry(Arc::clone(&policy.name)).or_default();
+                instance.choose(&**source, self.worker, policy, question, self.now)
+            }
+        };
+        self.settled(&choice, policy, asked)
     }
 
     fn settled(&mut self, choice: &Choice, policy: &Policy, asked: &Asked<'_>) -> Settled {
