@@ -90,7 +90,7 @@ fn files(directory: &Path, faults: &mut Vec<String>) -> Vec<(Name, PathBuf)> {
         match Name::parse(name.strip_suffix(".zone").unwrap_or(name)) {
             Ok(origin) => files.push((origin, path)),
             Err(error) => {
-                faults.push(format!("{}: the file is named after its zone: {error}", path.display()))
+                faults.push(format!("{}: the file is named after its zone: {error}", path.display()));
             }
         }
     }

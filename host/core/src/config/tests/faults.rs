@@ -95,7 +95,9 @@ const CASES: &[Case] = &[
     // An unknown field without one.
     (
         &[(r#"roles = ["l7"]"#, "roles = [\"l7\"]\nbackend = 1")],
-        &["4:1: unknown field `backend`; the fields here are `roles` and `workers`"],
+        &[
+            "4:1: unknown field `backend`; the fields here are `roles`, `workers`, `addresses`, `join`, `weight` and `router-id`",
+        ],
     ),
     // A field that belongs elsewhere.
     (
@@ -141,20 +143,19 @@ const CASES: &[Case] = &[
         &["3:10: unknown word `l8`; the words here are `agent`, `dns`, `l4` and `l7`"],
     ),
     // No role.
-    (&[(r#"["l7"]"#, "[]")], &[r#"3:9: a node without a role does nothing: write "l7", "agent" or both"#]),
+    (
+        &[(r#"["l7"]"#, "[]")],
+        &[r#"3:9: a node without a role does nothing: write "l4", "l7", "dns" or "agent""#],
+    ),
     // A role twice.
     (&[(r#"["l7"]"#, r#"["l7", "agent", "l7"]"#)], &[r#"3:25: the role "l7" is written twice"#]),
-    // A role of a later version.
-    (
-        &[(r#"["l7"]"#, r#"["dns"]"#)],
-        &[r#"3:10: the role "dns" is not in this version, which has "l7" and "agent""#],
-    ),
     // L4 with l7.
     (
         &[(r#"["l7"]"#, r#"["l7", "l4"]"#)],
         &[
+            "2:1: the l7 node `here` has no join number, by which l4 nodes keep the same order: write `join = 1`",
             "3:9: a node cannot be l4 and l7: IPVS would schedule again what the tunnel has just delivered; use two nodes",
-            r#"3:16: the role "l4" is not in this version, which has "l7" and "agent""#,
+            "6:1: service `www` has no addresses: l4 nodes have to know what to announce; write `addresses`",
         ],
     ),
     // Too many workers.
@@ -473,10 +474,10 @@ const CASES: &[Case] = &[
             ),
         ],
         &[
-            "7:23: 192.0.2.1:53 is taken by [::]:53 already",
-            "7:39: 127.0.0.1:9901 is taken by metrics.listen, 127.0.0.1:9901",
-            "7:57: 127.0.0.1:5555 is taken by agent.listen, [::]:5555",
-            "7:75: port 80 is that of service `www`: use another for one of them",
+            "7:22: 192.0.2.1:53 is taken by [::]:53 already",
+            "7:38: 127.0.0.1:9901 is taken by metrics.listen, 127.0.0.1:9901",
+            "7:56: 127.0.0.1:5555 is taken by agent.listen, [::]:5555",
+            "7:74: port 80 is that of service `www`: use another for one of them",
         ],
     ),
     // DNS: a node that listens nowhere, for no time, with a long name.
@@ -486,9 +487,9 @@ const CASES: &[Case] = &[
             ("[services.www]", "[dns]\nlisten = []\ntcp = { idle = \"0s\" }\nudp-size = 100\n[services.www]"),
         ],
         &[
-            "9:12: 100 is out of range: write 512 to 4096",
             "7:10: a DNS node listens somewhere: write \"[::]:53\"",
             "8:16: an idle time of zero closes connections before a query: write a time such as \"30s\"",
+            "9:12: 100 is out of range: write 512 to 4096",
         ],
     ),
 ];

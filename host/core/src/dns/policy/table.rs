@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(ttls(check, &[up.clone(), down, up.clone()], ""), (15, 25));
         let doubted = [Some(status(State::Up, Some("1 of 4 failed checks"))), up.clone(), up.clone()];
         assert_eq!(ttls(check, &doubted, ""), (5, 25));
-        assert_eq!(ttls(check, &[None, up.clone(), up.clone()], ""), (5, 25), "nobody has looked");
+        assert_eq!(ttls(check, &[None, up.clone(), up], ""), (5, 25), "nobody has looked");
         assert_eq!(ttls("", &all, ""), (u32::MAX, u32::MAX), "nobody looks");
         assert_eq!(ttls(check, &all, "2001:db8::1 => UP/7"), (25, 7));
     }
