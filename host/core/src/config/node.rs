@@ -35,10 +35,10 @@ pub struct Node {
     #[serde(default, deserialize_with = "join")]
     #[schemars(range(min = 1))]
     pub join: Option<u32>,
-    /// Share of an l7 node in the connections, relative to other l7 nodes. 0: no new connections. Absent: 100. Only for l7 nodes.
-    #[serde(default, deserialize_with = "weight")]
+    /// Share of an l7 node in the connections, relative to other l7 nodes. 0: no new connections. Only for l7 nodes.
+    #[serde(default = "weight", deserialize_with = "super::value::within::<_, _, 0, { MAX_WEIGHT as u64 }>")]
     #[schemars(range(max = MAX_WEIGHT))]
-    pub weight: Option<u16>,
+    pub weight: u16,
     /// BGP identifier of an l4 node. Absent: its first IPv4 address.
     pub router_id: Option<Ipv4Addr>,
 }
@@ -47,19 +47,14 @@ fn join<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Err
     super::value::within::<_, _, 1, { u32::MAX as u64 }>(from).map(Some)
 }
 
-fn weight<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u16>, D::Error> {
-    super::value::within::<_, _, 0, { MAX_WEIGHT as u64 }>(from).map(Some)
+fn weight() -> u16 {
+    default::NODE_WEIGHT
 }
 
 impl Node {
     /// The first address of this family: the node's end of tunnels, checks and sessions.
     pub fn address(&self, family: AddressFamily) -> Option<IpAddr> {
         self.addresses.iter().copied().find(|address| AddressFamily::of(*address) == family)
-    }
-
-    /// Share of an l7 node in the connections.
-    pub fn weight(&self) -> u16 {
-        self.weight.unwrap_or(default::NODE_WEIGHT)
     }
 
     /// The BGP identifier of an l4 node.

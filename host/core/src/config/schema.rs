@@ -23,12 +23,23 @@ fn schema() -> Value {
     schema
 }
 
+/// A default table as it would be written: what is absent from it is not there.
+fn without_absent(default: &mut Value) {
+    if let Value::Object(fields) = default {
+        fields.retain(|_, value| !value.is_null());
+        fields.values_mut().for_each(without_absent);
+    }
+}
+
 /// TOML has no null: a field that may be absent is absent. What serde can read besides must not be offered by an editor.
 fn without_null(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
             if fields.get("default").is_some_and(Value::is_null) {
                 fields.shift_remove("default");
+            }
+            if let Some(default) = fields.get_mut("default") {
+                without_absent(default);
             }
             if let Some(Value::Array(types)) = fields.get_mut("type") {
                 types.retain(|kind| kind != "null");

@@ -237,7 +237,7 @@ fn newcomer(fleet: &Fleet, flow: Flow, text: &str) -> Option<(Name, Node)> {
         workers: 0,
         addresses: vec![address],
         join: Some(last.saturating_add(1)),
-        weight: None,
+        weight: crate::config::NODE_WEIGHT,
         router_id: None,
     };
     Some((name, node))
@@ -292,7 +292,7 @@ impl World {
     }
 
     fn standing(&self, node: &Name) -> Standing {
-        let written = self.fleet.nodes.get(node).map_or(0, Node::weight);
+        let written = self.fleet.nodes.get(node).map_or(0, |node| node.weight);
         let taking = written > 0 && !self.out.contains(node.as_str());
         Standing { known: true, taking, taken_out: !taking, weight: written }
     }
@@ -304,7 +304,7 @@ impl World {
             node: member.node.to_string(),
             address: endpoint.ip(),
             join: node.join.unwrap_or_default(),
-            weight: node.weight(),
+            weight: node.weight,
             rows: table.rows_of(endpoint),
         })
     }

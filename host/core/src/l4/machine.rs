@@ -259,7 +259,7 @@ impl Machine {
             NodeStatus {
                 name: name.to_string(),
                 join: node.join.unwrap_or_default(),
-                weight: node.weight(),
+                weight: node.weight,
                 targets: own.map(|(target, standing)| (target.name.to_string(), standing.taking)).collect(),
             }
         };

@@ -1,6 +1,6 @@
 //! What is known of a target, reduced to what decides.
 
-use crate::health::{CheckHealth, Status};
+use crate::health::{Admin, CheckHealth, Status};
 use crate::model::State;
 
 /// What is known of a target.
@@ -19,9 +19,13 @@ pub(super) struct Standing {
 impl Standing {
     /// Of a health machine.
     pub(super) fn of(status: &Status) -> Self {
-        let taken_out = matches!(status.state, State::Maint | State::Drain);
+        let bits = &status.bits;
+        // Not the state alone: of a node that is down and drained it says only that it is down.
+        let taken_out = bits.operator.admin != Admin::Ready
+            || bits.agent_admin != Admin::Ready
+            || matches!(status.state, State::Maint | State::Drain);
         Self {
-            known: taken_out || status.bits.check != Some(CheckHealth::Unknown),
+            known: status.state == State::Maint || bits.check != Some(CheckHealth::Unknown),
             taking: status.state == State::Up && status.weight > 0,
             taken_out,
             weight: status.weight,

@@ -61,7 +61,7 @@ pub(super) fn service(fleet: &Fleet, row: &Row, standings: &[Standing]) -> Servi
 
 /// The weight that shapes the table. A weight of 0 takes a node out and moves no row, so 0 shapes as what was there before it.
 fn shape(fleet: &Fleet, node: &Name, said: u16) -> NonZeroU32 {
-    let written = fleet.nodes.get(node).map_or(0, crate::config::Node::weight);
+    let written = fleet.nodes.get(node).map_or(0, |node| node.weight);
     let shaping = [said, written].into_iter().find_map(|weight| NonZeroU32::new(weight.into()));
     shaping.unwrap_or(NonZeroU32::MIN.saturating_add(u32::from(NODE_WEIGHT) - 1))
 }
@@ -89,13 +89,15 @@ fn timeouts(timeouts: &ConnectionTimeouts) -> Timeouts {
 /// One number for the tables of all services, which is the same wherever every flow goes to the same node. 0 where the scheduler is not
 /// foretold. Services with the same members in the same standing have one table, which is made once.
 pub(super) fn digest(fleet: &Fleet, layout: &Layout, standings: &[Standing]) -> u64 {
-    let mut known: HashMap<(Family, Vec<(SocketAddr, u32, bool)>), u64> = HashMap::new();
+    /// Endpoint, weight, and whether it takes new connections.
+    type Member = (SocketAddr, u32, bool);
+    let mut known: HashMap<(Family, Vec<Member>), u64> = HashMap::new();
     let mut all = 0_u64;
     for row in &layout.rows {
         let service = service(fleet, row, standings);
         let family = service.key.family();
         let Some(scheme) = service.settings.scheme(family, Size::DEFAULT) else { return 0 };
-        let members: Vec<_> =
+        let members: Vec<Member> =
             service.destinations.iter().map(|one| (one.endpoint, one.weight.get(), one.taking)).collect();
         let digest = *known.entry((family, members)).or_insert_with(|| {
             let table = service.list().ok().and_then(|list| maglev::Table::of(scheme, &list).ok());

@@ -13,7 +13,9 @@ use super::*;
 use crate::bgp::Wish;
 use crate::config::{self, Fleet};
 use crate::desired::Desired;
-use crate::health::{Admin, CheckHealth, Event as HealthEvent, HealthSpec, Operator, OperatorCommand, ServerHealth};
+use crate::health::{
+    Admin, CheckHealth, Event as HealthEvent, HealthSpec, Operator, OperatorCommand, ServerHealth,
+};
 use crate::time::Moment;
 
 /// Two l4 nodes, three l7 nodes whose join numbers are not in the order of their names, two services on three addresses.
@@ -76,7 +78,8 @@ struct Bench {
 impl Bench {
     fn new(fleet: &Arc<Fleet>) -> Self {
         let machine = Machine::new(Arc::clone(fleet), "l4-1", Keys::new(), Admin::Ready, at(0));
-        let mut bench = Self { machine, healths: Vec::new(), now: at(0), wanted: Vec::new(), notes: Vec::new() };
+        let mut bench =
+            Self { machine, healths: Vec::new(), now: at(0), wanted: Vec::new(), notes: Vec::new() };
         bench.watch(fleet);
         bench
     }
@@ -88,7 +91,7 @@ impl Bench {
             old.into_iter().map(|(target, health)| (target.name, health)).collect();
         let targets = self.machine.layout().targets().to_vec();
         for target in targets {
-            let weight = fleet.nodes[target.node.as_str()].weight();
+            let weight = fleet.nodes[target.node.as_str()].weight;
             let spec = HealthSpec { weight, check: Some(fleet.l4.check.timing()), ..HealthSpec::default() };
             let health = old
                 .remove(&target.name)
@@ -134,11 +137,17 @@ impl Bench {
 
     /// So many checks of a node end like this.
     fn checks(&mut self, node: &str, count: u32, passed: bool) {
+        // A first check is due within a tenth of an interval, a later one within one and a half.
+        let wait = if self.machine.deadline().is_some() { 20 } else { 500 };
         for _ in 0..count {
-            self.now = self.now.after(Duration::from_millis(500));
+            self.now = self.now.after(Duration::from_millis(wait));
             self.on(node, |health, now| {
                 health.handle(HealthEvent::Timer, now);
-                let event = if passed { HealthEvent::CheckPassed } else { HealthEvent::CheckFailed("refused".into()) };
+                let event = if passed {
+                    HealthEvent::CheckPassed
+                } else {
+                    HealthEvent::CheckFailed("refused".into())
+                };
                 health.handle(event, now);
             });
         }

@@ -44,9 +44,7 @@ pub(super) fn check(fleet: &Fleet, rules: &mut Rules<'_, '_, '_>) {
 }
 
 fn settings(bgp: &Bgp, rules: &mut Rules<'_, '_, '_>) {
-    for (path, number) in [(at!["bgp", "as"], bgp.autonomous_system)] {
-        not_reserved(path, number, rules);
-    }
+    not_reserved(at!["bgp", "as"], bgp.autonomous_system, rules);
     let hold = bgp.hold.get();
     let whole = hold.subsec_nanos() == 0 && hold.as_secs() <= u64::from(u16::MAX);
     if !whole || (hold > Duration::ZERO && hold < Duration::from_secs(3)) {

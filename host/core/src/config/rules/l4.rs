@@ -35,7 +35,7 @@ fn misplaced(name: &str, node: &Node, rules: &mut Rules<'_, '_, '_>) {
     if rules.source.is_thinned(at!["nodes", name]) || rules.source.is_thinned(at!["nodes", name, "roles"]) {
         return;
     }
-    for (field, role) in [("join", Role::L7), ("weight", Role::L7), ("router-id", Role::L4)] {
+    for (field, role) in [("join", Role::L7), ("router-id", Role::L4)] {
         let path = at!["nodes", name, field];
         if rules.source.has(path) && !node.has(role) {
             let message = format!("`{field}` is for nodes with the role \"{}\": take it out", role.as_str());

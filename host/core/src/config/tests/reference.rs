@@ -48,12 +48,20 @@ fn the_reference_has_a_row_for_every_field_and_a_heading_for_every_table() {
     for (section, field, _) in fields() {
         assert!(page.contains(&format!("| `{field}` |")), "{section}.{field}");
     }
-    for heading in
-        ["[paths]", "[nodes.NAME]", "[pools.NAME.check]", "[[pools.NAME.servers]]", "[services.NAME]"]
-    {
+    for heading in [
+        "[paths]",
+        "[nodes.NAME]",
+        "[l4.check]",
+        "[bgp]",
+        "[[bgp.neighbors]]",
+        "[pools.NAME.check]",
+        "[[pools.NAME.servers]]",
+        "[services.NAME]",
+    ] {
         assert!(page.contains(&format!("\n## `{heading}`\n")), "{heading}");
     }
-    let row = page.lines().find(|line| line.starts_with("| `weight` |"));
+    let servers = page.split_once("\n## `[[pools.NAME.servers]]`\n").map_or("", |(_, section)| section);
+    let row = servers.lines().find(|line| line.starts_with("| `weight` |"));
     assert_eq!(
         row,
         Some(

@@ -65,9 +65,13 @@ fn a_node_that_leaves_and_one_that_joins_are_each_others_mirror() {
 
 #[test]
 fn a_node_that_is_not_in_the_file_yet_joins_last_by_its_address() {
-    let explained =
-        explain(&with(&[]), flow("203.0.113.7:40000", "198.51.100.1:80"), &[], Some(&Supposition::With("192.0.2.14".into())))
-            .unwrap();
+    let explained = explain(
+        &with(&[]),
+        flow("203.0.113.7:40000", "198.51.100.1:80"),
+        &[],
+        Some(&Supposition::With("192.0.2.14".into())),
+    )
+    .unwrap();
     let supposed = explained.supposed.unwrap();
     assert!(supposed.flows_moved > 0.25 && supposed.flows_moved < 0.45);
     assert_eq!(supposed.what, "with 192.0.2.14");
@@ -77,7 +81,9 @@ fn a_node_that_is_not_in_the_file_yet_joins_last_by_its_address() {
 fn what_is_said_begins_with_who_gets_the_flow() {
     let fleet = with(&[]);
     let text = |out: &[String], supposition: Option<Supposition>| {
-        explain(&fleet, flow("203.0.113.7:40000", "198.51.100.1:80"), out, supposition.as_ref()).unwrap().to_string()
+        explain(&fleet, flow("203.0.113.7:40000", "198.51.100.1:80"), out, supposition.as_ref())
+            .unwrap()
+            .to_string()
     };
     assert_eq!(text(&[], None), "");
     assert_eq!(text(&[], Some(Supposition::Drained("a".into()))), "");

@@ -68,7 +68,10 @@ fn words_of_operators_take_a_node_out_and_checks_do_not_bring_it_back() {
     for admin in [Admin::Drain, Admin::Maint] {
         bench.word("c", admin);
         bench.checks("c", 4, true);
-        assert_eq!(short(&bench.destinations("198.51.100.1:80")), "192.0.2.12*50 192.0.2.11*100 192.0.2.13-100");
+        assert_eq!(
+            short(&bench.destinations("198.51.100.1:80")),
+            "192.0.2.12*50 192.0.2.11*100 192.0.2.13-100"
+        );
     }
     bench.word("c", Admin::Ready);
     bench.checks("c", 1, true);
@@ -131,7 +134,10 @@ fn with_nobody_left_an_address_is_withdrawn_or_kept_as_the_file_says() {
         bench.word("c", Admin::Maint);
         bench.checks("a", 3, false);
         bench.checks("b", 3, false);
-        assert_eq!((bench.routes().len(), short(&bench.destinations("198.51.100.1:80"))), (routes, table.to_owned()));
+        assert_eq!(
+            (bench.routes().len(), short(&bench.destinations("198.51.100.1:80"))),
+            (routes, table.to_owned())
+        );
         // Nobody brings connections to a node that an operator took out.
         bench.word("a", Admin::Maint);
         bench.word("b", Admin::Drain);
@@ -171,7 +177,9 @@ fn a_node_that_was_disabled_before_it_started_never_announces() {
     for node in ["a", "b", "c"] {
         bench.checks(node, 1, true);
     }
-    assert!(bench.wanted.iter().all(|desired| desired.speaker.as_ref().is_some_and(|s| s.wish == Wish::Leave)));
+    assert!(
+        bench.wanted.iter().all(|desired| desired.speaker.as_ref().is_some_and(|s| s.wish == Wish::Leave))
+    );
 }
 
 #[test]
@@ -217,7 +225,10 @@ fn each_neighbor_of_this_node_is_told_how_it_is_reached_and_none_without_its_sec
     assert_eq!(edge.local.map(|address| address.to_string()).as_deref(), Some("2001:db8:2::1"));
     assert_eq!(edge.families, [crate::bgp::Family::Ipv6]);
     assert!(edge.key.is_some() && speaker.neighbors[0].key.is_none());
-    assert_eq!(speaker.listen.iter().map(ToString::to_string).collect::<Vec<_>>(), ["192.0.2.1:179", "[2001:db8:2::1]:179"]);
+    assert_eq!(
+        speaker.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["192.0.2.1:179", "[2001:db8:2::1]:179"]
+    );
     assert_eq!(speaker.routes[0].communities, [crate::bgp::Community(65000, 1)]);
 
     // The other l4 node has one neighbor only.
@@ -240,7 +251,9 @@ fn services_that_cannot_differ_share_a_check() {
     let tcp = names(&with(&[("[bgp]", "[l4]\ncheck = { type = \"tcp\" }\n[bgp]")]));
     assert!(tcp.contains(&"a 192.0.2.11:8080".to_owned()), "{tcp:?}");
     let layout = Layout::of(&with(&[]));
-    assert!(layout.of_node("b").count() == 3 && layout.of_node("b").all(|target| target.node.as_str() == "b"));
+    assert!(
+        layout.of_node("b").count() == 3 && layout.of_node("b").all(|target| target.node.as_str() == "b")
+    );
 }
 
 #[test]

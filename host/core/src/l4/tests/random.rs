@@ -34,6 +34,7 @@ fn step(dice: &mut Dice, bench: &mut Bench) {
 
 /// Brings a node into a state that is given by `state` alone: for each l7 node what an operator says, and whether checks pass.
 fn settle(bench: &mut Bench, state: &[(&str, Admin, bool)]) {
+    bench.now = bench.now.after(Duration::from_secs(1));
     bench.tell(Event::Disabled(false));
     for (node, admin, passed) in state {
         bench.word(node, *admin);
@@ -84,8 +85,11 @@ fn no_life_deletes_a_destination_moves_one_or_changes_its_weight() {
                 } else {
                     ["2001:db8:2::12", "2001:db8:2::11", "2001:db8:2::13"]
                 };
-                let expected: Vec<_> =
-                    expected.iter().zip([50, 100, 100]).map(|(ip, weight)| (ip.parse().unwrap(), weight)).collect();
+                let expected: Vec<_> = expected
+                    .iter()
+                    .zip([50, 100, 100])
+                    .map(|(ip, weight)| (ip.parse().unwrap(), weight))
+                    .collect();
                 assert_eq!(members, expected);
             }
         }
@@ -108,7 +112,10 @@ fn no_life_announces_an_address_that_nobody_serves_or_before_every_node_was_look
                 let mut now = at(60_000);
                 health.handle(HealthEvent::Timer, now);
                 now = now.after(Duration::from_millis(1));
-                health.handle(if passed { HealthEvent::CheckPassed } else { HealthEvent::CheckFailed("no".into()) }, now);
+                health.handle(
+                    if passed { HealthEvent::CheckPassed } else { HealthEvent::CheckFailed("no".into()) },
+                    now,
+                );
             });
             looked_at.insert(node);
             assert!(bench.wanted.len() == before || looked_at.len() == 3, "{looked_at:?}");

@@ -37,7 +37,11 @@ fn no_packet_from_a_tunnel_is_dropped_for_the_way_that_its_answer_takes() {
 #[test]
 fn the_name_of_a_tunnel_stays_when_others_come_and_go() {
     let names = |fleet: &Fleet| -> BTreeSet<(String, String)> {
-        receiver(fleet, "a").tunnels.into_iter().map(|tunnel| (tunnel.remote.to_string(), tunnel.name)).collect()
+        receiver(fleet, "a")
+            .tunnels
+            .into_iter()
+            .map(|tunnel| (tunnel.remote.to_string(), tunnel.name))
+            .collect()
     };
     let more = with(&[(
         "nodes.l4-2",
@@ -47,7 +51,8 @@ fn the_name_of_a_tunnel_stays_when_others_come_and_go() {
     assert!(before.is_subset(&after) && after.len() == before.len() + 2);
     let other = with(&[("[bgp]", "[l4]\ntunnel = \"gre\"\n[bgp]")]);
     assert!(names(&other).is_disjoint(&before), "another kind is another device");
-    let kinds: BTreeSet<&str> = receiver(&other, "a").tunnels.iter().map(|tunnel| tunnel.kind.as_str()).collect();
+    let kinds: BTreeSet<&str> =
+        receiver(&other, "a").tunnels.iter().map(|tunnel| tunnel.kind.as_str()).collect();
     assert_eq!(kinds, BTreeSet::from(["gre", "ip6gre"]));
 }
 
