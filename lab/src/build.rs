@@ -23,6 +23,13 @@ pub(crate) fn weir(log: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Builds the program that keeps the kernel's balancer in trials and measurements.
+pub(crate) fn balancer() -> Result<()> {
+    let arguments = ["build", "--release", "-p", "weir-sidecar", "--example", "balancer"];
+    command::successful(&mut command::cargo(&arguments), &paths::log("build-balancer"))?;
+    Ok(())
+}
+
 /// Builds the plugins and says where they are.
 pub(crate) fn plugins() -> Result<PathBuf> {
     let built = plugins::build(paths::root(), &mut |step| say::line(format!("  plugins   {step}")))?;

@@ -18,7 +18,7 @@
 mod connection;
 mod conversation;
 mod crowd;
-mod dice;
+pub(crate) mod dice;
 mod follow;
 mod line;
 mod orders;

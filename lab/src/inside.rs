@@ -39,6 +39,8 @@ pub(crate) enum Job {
     Up(Shape),
     /// A small topology, asked everything that a stack promises: see [`trials`].
     Trial(Shape),
+    /// The kernel's balancer as Weir keeps it: see [`trials`].
+    TrialIpvs,
     /// Steps of the matrix of `cargo lab disrupt`: see [`disrupt`].
     Disrupt(disrupt::Task),
 }
@@ -51,6 +53,7 @@ pub(crate) fn run(file: &Path) -> Result<()> {
         Job::Check => kernel::check::inside(&spec.out, &orders),
         Job::Up(shape) => up::inside(&spec.out, shape, &orders),
         Job::Trial(shape) => trials::tiers_inside(&spec.out, shape, &orders),
+        Job::TrialIpvs => trials::ipvs_inside(&spec.out, &orders),
         Job::Disrupt(task) => disrupt::inside(&spec.out, task, &orders),
     }
 }

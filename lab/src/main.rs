@@ -13,6 +13,7 @@
 //! | [`node`], [`fleet`], [`server`], [`load`], [`http`] | a node under our eyes, its file, its servers, its clients |
 //! | [`kernel`], [`inside`] | a kernel that carries the lab, and the job in it |
 //! | [`shell`], [`capture`] | a look into a node from another terminal |
+//! | [`balancer`] | the part of Weir that keeps the kernel's balancer, in a node |
 //! | [`fabric`] | nodes in namespaces, and what joins them |
 //! | [`doctor`], [`machine`], [`install`], [`build`], [`command`] | what the machine has and gets |
 
@@ -23,6 +24,7 @@
 
 mod agent;
 mod ask;
+mod balancer;
 mod bench;
 mod build;
 mod capture;

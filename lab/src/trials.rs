@@ -8,6 +8,7 @@ mod check;
 mod demo;
 mod drain;
 mod failover;
+mod ipvs;
 mod misbehaviour;
 mod reload;
 mod servers;
@@ -23,6 +24,7 @@ use crate::load::Report;
 use crate::server::DemoServer;
 use crate::{build, paths};
 
+pub(crate) use ipvs::inside as ipvs_inside;
 pub(crate) use tiers::inside as tiers_inside;
 
 /// One promise and how it is tried.
@@ -72,6 +74,11 @@ pub(crate) const ALL: &[Trial] = &[
         tried: misbehaviour::run,
     },
     Trial { name: "reload", promise: "plugin files replaced under load cost no request", tried: reload::run },
+    Trial {
+        name: "ipvs",
+        promise: "the kernel balances as foretold, and alike on nodes with different histories",
+        tried: ipvs::run,
+    },
     Trial {
         name: "tiers-classic",
         promise: "the small topology with the classic stack answers over both families, as the original does",

@@ -37,15 +37,13 @@ impl Gateway {
         Self { worker, vitals }
     }
 
-    /// Why this request is not served at all, as the status to answer; and whether it asks for an upgrade.
-    fn refusal(&self, session: &Session, upgrade: &mut bool) -> Option<u16> {
-        let head = session.req_header();
-        let raw = || session.downstream_session.as_http1().map(|h1| h1.get_headers_raw_bytes());
-        if let Some(raw) = session.downstream_session.as_http1().map(|h1| h1.get_headers_raw_bytes())
-            && raw.len() > self.vitals.node.max_head
-        {
+    /// Why this request, whose head has this many bytes, is not served at all, as the status to answer; and whether it asks for an upgrade.
+    fn refusal(&self, session: &Session, length: usize, upgrade: &mut bool) -> Option<u16> {
+        if length > self.vitals.node.max_head {
             return Some(431);
         }
+        let head = session.req_header();
+        let raw = || session.downstream_session.as_http1().map(|h1| h1.get_headers_raw_bytes());
         // One pass for all: most requests have few headers, and most of what is looked for is not there.
         let (mut lengths, mut encodings, mut has_host, mut faulty, mut unknown) = (0, 0, false, false, false);
         for (name, value) in &head.headers {
@@ -150,10 +148,12 @@ impl ProxyHttp for Gateway {
         };
         let client = &route.service.client;
         session.set_read_timeout(Some(client.read));
+        let head = session.downstream_session.as_http1().map(|h1| h1.get_headers_raw_bytes().len());
+        let head = head.unwrap_or_default();
         if let Some(downstream) = Downstream::of(session.downstream_session.stream()) {
-            downstream.begin(client);
+            downstream.begin(head, client);
         }
-        if let Some(status) = self.refusal(session, &mut ctx.upgrade) {
+        if let Some(status) = self.refusal(session, head, &mut ctx.upgrade) {
             ctx.term = Term::BadRequest;
             return Error::err(ErrorType::HTTPStatus(status));
         }

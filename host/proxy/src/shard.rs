@@ -5,6 +5,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod listen;
+mod rest;
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -148,7 +149,8 @@ impl Shard {
             let _ = phase.wait_for(|p| *p >= Phase::Closed).await;
             tokio::spawn(async move {
                 tokio::time::sleep(LINGER).await;
-                // Ends connections that wait for a request.
+                rest::end();
+                // Those as well that have begun to send one.
                 app.http_cleanup().await;
             });
             let _ = phase.wait_for(|p| *p == Phase::Over).await;

@@ -12,6 +12,7 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -37,6 +38,8 @@ use limit::{Limit, Phase};
 const HOLD: usize = 8 * 1024;
 /// A buffer up to this size stays with a connection that is not writing.
 const KEEP: usize = 2 * 1024;
+/// No request is that long.
+const UNKNOWN: usize = usize::MAX;
 
 /// A client's connection.
 pub(crate) struct Downstream {
@@ -54,6 +57,12 @@ pub(crate) struct Downstream {
     /// What came of the next request while this one is served. It is held back until then: whoever reads it would not read again,
     /// and it is by reads that the limits of a served request are kept.
     early: Vec<u8>,
+    /// Bytes that Pingora was given of this request, and perhaps of what follows it.
+    given: usize,
+    /// How many of them were the request, where that is known.
+    wanted: AtomicUsize,
+    /// Whether Pingora may have more than the last request was.
+    ahead: bool,
     /// Set while the client takes nothing.
     stuck: Option<Pin<Box<Sleep>>>,
     vitals: Arc<Vitals>,
@@ -84,13 +93,17 @@ impl Downstream {
             line: OnceLock::new(),
             limit,
             early: Vec::new(),
+            given: 0,
+            wanted: AtomicUsize::new(UNKNOWN),
+            ahead: false,
             stuck: None,
             vitals,
         }
     }
 
-    /// A request's head was read. `timeouts` are for the next one.
-    pub(crate) fn begin(&self, timeouts: &ClientTimeouts) {
+    /// A request's head of this many bytes was read. `timeouts` are for the next one.
+    pub(crate) fn begin(&self, head: usize, timeouts: &ClientTimeouts) {
+        self.wanted.store(head, Ordering::Relaxed);
         self.limit.begin(timeouts);
     }
 
@@ -125,8 +138,36 @@ impl Downstream {
     }
 
     /// What comes from now on is another request.
-    pub(crate) fn settled(&self) {
+    pub(crate) fn settled(&mut self) {
+        // A body is not counted, so after a request with one this is not known.
+        self.ahead = std::mem::take(&mut self.given) != std::mem::replace(self.wanted.get_mut(), UNKNOWN);
         self.limit.settled();
+    }
+
+    /// Whether some of the next request may have been read already, so that it must not be waited for.
+    pub(crate) fn may_be_ahead(&self) -> bool {
+        self.ahead
+    }
+
+    /// Ready where there is something to read, or where nothing came for as long as may be.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.early.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        let ready = self.tcp.poll_read_ready(cx);
+        if ready.is_pending() { self.poll_idle(cx) } else { ready }
+    }
+
+    /// What is to be done while there is nothing to read; an error ends the connection.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.held.is_empty() {
+            // Nobody has more to do for this connection now, so a slow answer must not wait in our buffer for its
+            // next part. What the socket does not take goes with the next write.
+            if let Poll::Ready(Err(e)) = self.poll_send(cx, &[]) {
+                return Poll::Ready(Err(e));
+            }
+        }
+        self.limit.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// The connection below a Pingora session.
@@ -225,9 +266,6 @@ impl Downstream {
         } else {
             self.early.drain(..n);
         }
-        if self.limit.is(Phase::Waiting) {
-            self.limit.stir();
-        }
     }
 
     fn forget(&mut self) {
@@ -263,24 +301,16 @@ impl AsyncRead for Downstream {
             this.poll_early(cx, buf)
         } else if !this.early.is_empty() {
             this.give_early(buf);
-            return Poll::Ready(Ok(()));
+            Poll::Ready(Ok(()))
         } else {
             Pin::new(&mut this.tcp).poll_read(cx, buf)
         };
-        if buf.filled().len() > before && this.limit.is(Phase::Waiting) {
+        let came = buf.filled().len() - before;
+        this.given += came;
+        if came > 0 && this.limit.is(Phase::Waiting) {
             this.limit.stir();
         }
-        if read.is_pending() && !this.held.is_empty() {
-            // Nobody has more to do for this connection now, so a slow answer must not wait in our buffer for its
-            // next part. What the socket does not take goes with the next write.
-            if let Poll::Ready(Err(e)) = this.poll_send(cx, &[]) {
-                return Poll::Ready(Err(e));
-            }
-        }
-        if read.is_pending() && this.limit.poll(cx).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
-        read
+        if read.is_pending() { this.poll_idle(cx) } else { read }
     }
 }
 

@@ -34,6 +34,8 @@ enum Order {
     Plan,
     /// Carries the plan out.
     Settle,
+    /// What is wanted from now on, carried out; then reads all that the kernel has, and shows it.
+    Reach(Wanted),
     /// Reads all that the kernel has.
     Look,
     /// Reads all that the kernel has, and shows it.
@@ -109,6 +111,14 @@ impl State {
                 let plan = self.balancer()?.settle(&wanted, |_| {});
                 self.wanted = wanted;
                 told(&plan?)
+            }
+            Order::Reach(wanted) => {
+                self.wanted = wanted;
+                let mut done = self.obey(Order::Settle)?;
+                if let (Some(done), Value::Object(dump)) = (done.as_object_mut(), self.obey(Order::Dump)?) {
+                    done.extend(dump);
+                }
+                done
             }
             Order::Look => {
                 self.balancer()?.look()?;

@@ -179,7 +179,7 @@ impl Kernel {
                     match cause {
                         Cause::Wanted => tracing::info!(part = part.as_str(), "changed: {change}"),
                         Cause::Looked => {
-                            tracing::warn!(part = part.as_str(), "somebody else's change undone: {change}")
+                            tracing::warn!(part = part.as_str(), "somebody else's change undone: {change}");
                         }
                     }
                 }

@@ -216,13 +216,16 @@ impl World for Checking {
 #[derive(Debug)]
 pub struct Answering;
 
+/// A question, with the name that it was about.
+pub(crate) type Asked = (Arc<str>, Question);
+
 /// What the workers of a DNS node leave behind.
 #[derive(Debug)]
 pub struct NamesKnown {
     /// The names that the policy decides now.
     pub(crate) names: Mutex<Names>,
     /// Recent questions of each worker, with the name that they were about.
-    pub(crate) recent: Box<[Recent<(Arc<str>, Question)>]>,
+    pub(crate) recent: Box<[Recent<Asked>]>,
 }
 
 impl World for Answering {

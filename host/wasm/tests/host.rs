@@ -8,6 +8,8 @@
     reason = "tests: a panic is how they fail"
 )]
 
+#[path = "host/choosers.rs"]
+mod choosers;
 #[path = "host/directory.rs"]
 mod directory;
 #[path = "host/faults.rs"]
@@ -16,5 +18,7 @@ mod faults;
 mod fixture;
 #[path = "host/guest.rs"]
 mod guest;
+#[path = "host/judges.rs"]
+mod judges;
 #[path = "host/reload.rs"]
 mod reload;

@@ -4,36 +4,36 @@ use crate::server::pattern::word;
 
 /// A sequence of numbers that look random.
 #[derive(Debug, Clone)]
-pub(super) struct Dice {
+pub(crate) struct Dice {
     seed: u64,
     thrown: u64,
 }
 
 impl Dice {
     /// The sequence of this seed, apart from every other `player`'s.
-    pub(super) fn new(seed: u64, player: u64) -> Self {
+    pub(crate) fn new(seed: u64, player: u64) -> Self {
         Self { seed: word(seed, player), thrown: 0 }
     }
 
     /// Any number.
-    pub(super) fn number(&mut self) -> u64 {
+    pub(crate) fn number(&mut self) -> u64 {
         self.thrown += 1;
         word(self.seed, self.thrown)
     }
 
     /// A number below `limit`; 0 where the limit is 0.
-    pub(super) fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         // The bias of a remainder is below 1e-10 for all that is asked here.
         self.number().checked_rem(limit).unwrap_or(0)
     }
 
     /// True in this share of the throws, 0 to 1.
-    pub(super) fn chance(&mut self, share: f64) -> bool {
+    pub(crate) fn chance(&mut self, share: f64) -> bool {
         (self.number() >> 11) as f64 / ((1u64 << 53) as f64) < share
     }
 
     /// One of these; `None` of none.
-    pub(super) fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
+    pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
         from.get(self.below(from.len() as u64) as usize)
     }
 }

@@ -7,11 +7,12 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
-use pingora_core::apps::HttpServerApp;
+use pingora_core::apps::{HttpPersistentSettings, HttpServerApp};
 use pingora_core::protocols::http::ServerSession;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::rest::Rest;
 use super::{App, Phase, Vitals};
 use crate::stream::Downstream;
 use crate::worker::Worker;
@@ -80,20 +81,27 @@ fn is_about_one_connection(error: &std::io::Error) -> bool {
 
 /// Serves a connection: Pingora hands it back after each request for as long as it can be used again.
 async fn serve(app: Arc<App>, stream: Downstream, closing: watch::Receiver<bool>) {
-    let mut session = ServerSession::new_http1(Box::new(stream));
-    // For ever, as far as Pingora is concerned, which would set a timer for each request: the stream has one for all.
-    session.set_keepalive(Some(0));
-    // Or a client that sends its next request early would have its first one aborted.
-    session.set_pipelining_enabled(true);
+    let (mut stream, mut settings) = (Box::new(stream), None::<HttpPersistentSettings>);
+    let mut rest = Rest::default();
     loop {
+        if !stream.may_be_ahead() && !poll_fn(|cx| rest.poll(&mut stream, cx)).await {
+            return;
+        }
+        let mut session = ServerSession::new_http1(stream);
+        match settings {
+            Some(settings) => settings.apply_to_session(&mut session),
+            None => {
+                // For ever, as far as Pingora is concerned, which would set a timer for each request: the stream has one for all.
+                session.set_keepalive(Some(0));
+                // Or a client that sends its next request early would have its first one aborted.
+                session.set_pipelining_enabled(true);
+            }
+        }
         let Some(reused) = app.process_new_http(session, &closing).await else { return };
-        let (stream, settings) = reused.consume();
-        if let Some(downstream) = Downstream::of(Some(&stream)) {
-            downstream.settled();
-        }
-        session = ServerSession::new_http1(stream);
-        if let Some(settings) = settings {
-            settings.apply_to_session(&mut session);
-        }
+        let (reused, its_settings) = reused.consume();
+        // It is what was given.
+        let Ok(downstream) = reused.into_any().downcast() else { return };
+        (stream, settings) = (downstream, its_settings);
+        stream.settled();
     }
 }

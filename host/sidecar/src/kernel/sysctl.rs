@@ -56,7 +56,7 @@ impl Sysctls {
                 },
                 Ok(now) => looked.differences.push(format!("{name} is {now}, not {value}")),
                 Err(e) => {
-                    looked.differences.push(format!("{name} should be {value} and cannot be read: {e}"))
+                    looked.differences.push(format!("{name} should be {value} and cannot be read: {e}"));
                 }
             }
         }

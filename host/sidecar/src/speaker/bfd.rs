@@ -3,7 +3,7 @@
 //!
 //! One hop only (RFC 5881): a packet that was forwarded by anybody has fewer than 255 hops left, and is not read.
 
-mod packet;
+pub(super) mod packet;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -145,7 +145,7 @@ fn hops(mut control: &[u8]) -> Option<u8> {
             let value = i32::from_ne_bytes(control.get(HEADER..HEADER + 4)?.try_into().ok()?);
             return u8::try_from(value).ok();
         }
-        control = control.get(length.max(HEADER).next_multiple_of(WORD)..)?;
+        control = control.get(length.max(HEADER).checked_next_multiple_of(WORD)?..)?;
     }
 }
 

@@ -3,7 +3,7 @@
 //! A guest that was merely preempted on a busy core has done nothing wrong, so a deadline counts the *thread's processor
 //! time*. Reading that clock is a system call, four times the cost of a whole `pick`, so it is read only when a tick passes
 //! inside a call: the first tick notes the time, each one after it compares. A call therefore is never stopped before its
-//! deadline, and at most two ticks of work after it. A backstop in wall-clock time stops a call that gets no processor at
+//! deadline, and at most one look and one tick of work after it, 2.5 ms. A backstop in wall-clock time stops a call that gets no processor at
 //! all: a request is waiting for it.
 
 use std::time::{Duration, Instant};

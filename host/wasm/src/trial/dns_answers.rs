@@ -62,7 +62,7 @@ pub(crate) fn synthetic_names() -> Names {
             _ => State::Up,
         },
         weight: u16::from(id % 4),
-        load: (id % 3 != 0).then(|| f32::from(id) / 10.0),
+        load: (!id.is_multiple_of(3)).then(|| f32::from(id) / 10.0),
         labels: Arc::new([("site".to_owned(), format!("site-{}", id % 3))]),
     };
     let addresses = (0..10u8).flat_map(|id| {
@@ -89,23 +89,21 @@ fn synthetic_questions(names: &[u32]) -> impl Iterator<Item = Question> {
         ]),
     ];
     let turns = if names.is_empty() { 0..0 } else { 0..u32::MAX };
-    turns.zip(names.to_vec().into_iter().cycle()).zip(labels.into_iter().cycle()).map(
-        |((turn, name), labels)| {
-            let bits = turn.wrapping_mul(0x9E37_79B9);
-            let kind = if turn / 3 % 2 == 0 { Type::A } else { Type::AAAA };
-            let (client, prefix) = if turn % 5 < 3 {
-                let prefix = u8::try_from(turn % 33).unwrap_or(0);
-                let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
-                (IpAddr::from((bits & mask).to_be_bytes()), prefix)
-            } else {
-                let prefix = u8::try_from(turn % 129).unwrap_or(0);
-                let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
-                let address = (0x2001_0db8 << 96 | u128::from(bits) << 64) & mask;
-                (IpAddr::from(address.to_be_bytes()), prefix)
-            };
-            Question { name, kind, client, prefix, labels }
-        },
-    )
+    turns.zip(names.iter().copied().cycle()).zip(labels.into_iter().cycle()).map(|((turn, name), labels)| {
+        let bits = turn.wrapping_mul(0x9E37_79B9);
+        let kind = if turn / 3 % 2 == 0 { Type::A } else { Type::AAAA };
+        let (client, prefix) = if turn % 5 < 3 {
+            let prefix = u8::try_from(turn % 33).unwrap_or(0);
+            let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
+            (IpAddr::from((bits & mask).to_be_bytes()), prefix)
+        } else {
+            let prefix = u8::try_from(turn % 129).unwrap_or(0);
+            let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
+            let address = (0x2001_0db8 << 96 | u128::from(bits) << 64) & mask;
+            (IpAddr::from(address.to_be_bytes()), prefix)
+        };
+        Question { name, kind, client, prefix, labels }
+    })
 }
 
 #[derive(Debug, Deserialize)]

@@ -8,7 +8,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use weir_core::model::{Load, Server, State};
 use weir_core::schedule::{Chooser, Chosen, Plan, Policy, PolicySource, Request, View};
-use weir_wasm::{Compiler, HostedScheduler, InstanceSpec, PluginStatus, Runtime, RuntimeOptions};
+use weir_wasm::{
+    Compiler, HostedChooser, HostedJudge, HostedScheduler, InstanceSpec, PluginStatus, Runtime,
+    RuntimeOptions,
+};
 
 pub fn servers(count: u32) -> Arc<[Server]> {
     (0..count)
@@ -71,6 +74,27 @@ impl Node {
     pub fn scheduler(&self, spec: InstanceSpec) -> Arc<HostedScheduler> {
         let changed = Arc::clone(&self.changed);
         self.runtime.scheduler("spread", spec, move || changed.notify()).unwrap()
+    }
+
+    pub fn judge(&self) -> Arc<HostedJudge> {
+        let changed = Arc::clone(&self.changed);
+        self.runtime.judge("judge", InstanceSpec::new("a.wasm"), move || changed.notify()).unwrap()
+    }
+
+    pub fn chooser(&self) -> Arc<HostedChooser> {
+        let changed = Arc::clone(&self.changed);
+        self.runtime.chooser("www", InstanceSpec::new("a.wasm"), 1, move || changed.notify()).unwrap()
+    }
+
+    /// Waits until this version of the one plugin decides.
+    pub fn wait_for(&self, version: &str) {
+        let serves = || self.status().version.is_some_and(|v| v.version == version);
+        self.changed.wait(&format!("version {version}"), serves);
+    }
+
+    /// Of the one plugin.
+    pub fn status(&self) -> PluginStatus {
+        self.runtime.status().remove(0)
     }
 }
 

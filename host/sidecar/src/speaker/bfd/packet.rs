@@ -10,7 +10,7 @@ pub(super) const MAX: usize = 64;
 const VERSION: u8 = 1;
 
 /// `None` where the bytes are no control packet (RFC 5880 §6.8.6, the first of its rules).
-pub(super) fn decode(bytes: &[u8]) -> Option<Control> {
+pub(in crate::speaker) fn decode(bytes: &[u8]) -> Option<Control> {
     let (&[first, flags, multiplier, length, ref words @ ..], _) = bytes.split_first_chunk::<LENGTH>()?;
     let fits = (LENGTH..=bytes.len()).contains(&usize::from(length));
     if first >> 5 != VERSION || !fits {
@@ -41,7 +41,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Control> {
     })
 }
 
-pub(super) fn encode(control: &Control) -> [u8; LENGTH] {
+pub(in crate::speaker) fn encode(control: &Control) -> [u8; LENGTH] {
     let micros = |every: Duration| u32::try_from(every.as_micros()).unwrap_or(u32::MAX);
     let bit = |set: bool, number: u8| u8::from(set) << number;
     let flags = (control.state as u8) << 6
@@ -136,7 +136,7 @@ mod tests {
                 *byte = (seed >> 56) as u8;
             }
             bytes[0] = VERSION << 5 | bytes[0] & 31;
-            bytes[3] = bytes[3] % 80;
+            bytes[3] %= 80;
             if let Some(control) = decode(&bytes) {
                 let again = decode(&encode(&control)).unwrap();
                 assert_eq!(again, control);

@@ -85,8 +85,11 @@ fn counted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(usize::from(u16::from_be_bytes([*high, *low])))
 }
 
-/// The first attribute: its code, all of its bytes, its value; and what comes after it.
-fn attribute(bytes: &[u8]) -> Option<(u8, &[u8], &[u8], &[u8])> {
+/// An attribute's code, all of its bytes, its value; and what comes after it.
+type Piece<'a> = (u8, &'a [u8], &'a [u8], &'a [u8]);
+
+/// The first attribute.
+fn attribute(bytes: &[u8]) -> Option<Piece<'_>> {
     let (code, header, length) = match *bytes {
         [flags, code, high, low, ..] if flags & EXTENDED != 0 => {
             (code, 4, usize::from(u16::from_be_bytes([high, low])))
@@ -255,7 +258,7 @@ fn describe(attributes: &Attributes, wide: bool, values: &mut Vec<AttributeValue
     let shown: Vec<u32> =
         if wide { attributes.as_path.clone() } else { attributes.as_path.iter().map(narrow).collect() };
     values.push(AttributeValue::AsPath(path(&shown)));
-    if let IpAddr::V4(_) = attributes.next_hop.address {
+    if attributes.next_hop.address.is_ipv4() {
         values.push(AttributeValue::NextHop(attributes.next_hop.address));
     }
     values.extend(attributes.med.map(AttributeValue::MultiExitDiscriminator));

@@ -1,0 +1,137 @@
+//! BFD finds a neighbor, notices that it is gone, and takes the BGP session with it.
+
+use std::net::UdpSocket;
+
+use weir_core::bfd::{Control, State as Bfd};
+use weir_core::bgp::{Cease, Notification};
+use weir_core::desired::speaker;
+
+use super::super::bfd::packet;
+use super::end::{End, listen, open};
+use super::*;
+
+const EVERY: Duration = Duration::from_millis(50);
+
+fn watched(mut one: Neighbor, port: u16) -> Neighbor {
+    one.bfd = Some(speaker::Bfd { send_every: EVERY, receive_every: EVERY, port, ..speaker::Bfd::default() });
+    one
+}
+
+/// A speaker that watches one neighbor; `here` and `there` are the ports of BFD.
+fn watching(own: u8, other: u8, here: u16, there: u16, bgp: u16) -> Config {
+    let mut config = config(own, port());
+    config.bfd_listen = vec![SocketAddr::new(ip(own), here)];
+    config.neighbors.push(watched(neighbor(own, other, bgp), there));
+    config
+}
+
+fn bfd_is(state: Bfd) -> impl FnMut(&NeighborStatus) -> bool {
+    move |it| it.bfd.is_some_and(|bfd| bfd.state == state)
+}
+
+/// A port for UDP that nobody has now.
+fn free() -> u16 {
+    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn two_speakers_watch_each_other_and_an_end_by_will_is_no_failure() {
+    let (a, b) = (free(), free());
+    let (first, second) = (start(watching(50, 51, a, b, 1)), start(watching(51, 50, b, a, 1)));
+    for speaker in [&first, &second] {
+        let up = wait_one(speaker, "up", bfd_is(Bfd::Up)).bfd.unwrap();
+        assert_eq!(up.downs, 0);
+    }
+    wait_one(&first, "the faster intervals", |it| it.bfd.unwrap().detection == Some(EVERY * 3));
+    second.stop("");
+    let down = wait_one(&first, "down", bfd_is(Bfd::Down)).bfd.unwrap();
+    assert_eq!(down.diagnostic, 3, "the neighbor said so; nothing expired");
+}
+
+/// An end that keeps a BFD session up by hand.
+struct Hand {
+    socket: UdpSocket,
+    mine: Control,
+}
+
+impl Hand {
+    fn new(own: u8) -> (Self, u16) {
+        let socket = UdpSocket::bind(SocketAddr::new(ip(own), 0)).unwrap();
+        socket.set_ttl(255).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let mine = Control {
+            state: Bfd::Down,
+            diagnostic: weir_core::bfd::Diagnostic::None,
+            poll: false,
+            last: false,
+            demand: false,
+            multipoint: false,
+            authenticated: false,
+            multiplier: 3,
+            mine: 7,
+            yours: 0,
+            send_every: EVERY,
+            receive_every: EVERY,
+        };
+        (Self { socket, mine }, port)
+    }
+
+    /// Takes a packet of the speaker, and answers as the RFC says.
+    fn answer(&mut self, to: SocketAddr) -> SocketAddr {
+        let mut bytes = [0; 64];
+        let (length, from) = self.socket.recv_from(&mut bytes).unwrap();
+        let theirs = packet::decode(&bytes[..length]).unwrap();
+        self.mine.yours = theirs.mine;
+        self.mine.state = match theirs.state {
+            Bfd::AdminDown => Bfd::Down,
+            Bfd::Down => Bfd::Init,
+            Bfd::Init | Bfd::Up => Bfd::Up,
+        };
+        self.mine.last = theirs.poll;
+        self.socket.send_to(&packet::encode(&self.mine), to).unwrap();
+        from
+    }
+}
+
+#[test]
+fn silence_takes_the_bgp_session_with_it_and_the_neighbor_is_told_that_it_was_bfd() {
+    let (mut hand, there) = Hand::new(53);
+    let (listener, bgp) = listen(53);
+    let here = free();
+    let speaker = start(watching(52, 53, here, there, bgp));
+    let mut end = End::accept(&listener);
+    end.greet(&open(53, 65000));
+    end.table();
+    let to = SocketAddr::new(ip(52), here);
+    while speaker.status().neighbors[0].bfd.unwrap().state != Bfd::Up {
+        let from = hand.answer(to);
+        assert!((49152..).contains(&from.port()), "a port of RFC 5881: {from}");
+    }
+    assert_eq!(end.reason(), Notification::cease(Cease::BfdDown));
+    let down = wait_one(&speaker, "down", |it| it.downs == 1);
+    assert!(down.last_error.unwrap().contains("BFD down"), "as the neighbor was told");
+    assert_eq!((down.bfd.unwrap().downs, down.bfd.unwrap().diagnostic), (1, 1));
+    // The next session does not wait for BFD, or one side alone could never turn it on.
+    End::accept(&listener).greet(&open(53, 65000));
+    wait_one(&speaker, "up again", is_up);
+}
+
+#[test]
+fn packets_from_afar_and_of_others_are_not_read() {
+    let (hand, there) = Hand::new(55);
+    let here = free();
+    let speaker = start(watching(54, 55, here, there, 1));
+    let to = SocketAddr::new(ip(54), here);
+    wait(&speaker, "listening", |status| status.listeners.iter().all(|one| one.error.is_none()));
+    hand.socket.set_ttl(254).unwrap();
+    hand.socket.send_to(&packet::encode(&hand.mine), to).unwrap();
+    let seen = wait_one(&speaker, "refused", |it| it.bfd.is_some_and(|bfd| bfd.refused == 1)).bfd.unwrap();
+    assert_eq!((seen.received, seen.state), (0, Bfd::Down));
+    let (stranger, _) = Hand::new(56);
+    stranger.socket.send_to(&packet::encode(&stranger.mine), to).unwrap();
+    hand.socket.set_ttl(255).unwrap();
+    hand.socket.send_to(&packet::encode(&hand.mine), to).unwrap();
+    let seen = wait_one(&speaker, "taken", |it| it.bfd.is_some_and(|bfd| bfd.received == 1)).bfd.unwrap();
+    assert_eq!(seen.refused, 1, "a stranger's packet is nobody's");
+}
