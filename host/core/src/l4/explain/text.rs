@@ -29,7 +29,7 @@ impl fmt::Display for Explanation {
             ),
             out => writeln!(
                 f,
-                "Taken for granted: {} take no new connections, every other l7 node is healthy.",
+                "Taken for granted: no new connections to {}; every other l7 node is healthy.",
                 out.join(", ")
             ),
         }
