@@ -41,7 +41,11 @@ fn every_built_plugin_is_a_plugin_and_imports_what_the_host_offers() {
         let wanted: &[&str] = if name == FOREIGN { &["weir:foreign/files@1.0.0"] } else { &[] };
         assert_eq!(foreign, wanted, "{name} imports");
 
-        let kind = if name == "wrong-world" { "checking" } else { "scheduling" };
+        let kind = match name.as_str() {
+            "wrong-world" | "http-status" | "agent-words" | "latency-shed" => "checking",
+            "failover" | "weighted" | "multifo" | "subset" | "sticky-subnet" | "geo" => "answering",
+            _ => "scheduling",
+        };
         for interface in ["lifecycle", kind] {
             let interface = format!("weir:policy/{interface}@0.1.0");
             assert!(exports.contains(&interface), "{name} exports {exports:?}");
