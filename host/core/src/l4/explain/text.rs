@@ -65,11 +65,8 @@ impl fmt::Display for Supposed {
         write!(f, "{this} Of all flows {} go elsewhere", percent(self.flows_moved))?;
         let rows = f64::from(self.outcome.rows);
         if self.rows_shuffled > 0 {
-            write!(
-                f,
-                ", {} of them from one node that stays to another",
-                percent(f64::from(self.rows_shuffled) / rows)
-            )?;
+            let shuffled = percent(f64::from(self.rows_shuffled) / rows);
+            write!(f, " ({shuffled} from one node that stays to another)")?;
         }
         match self.flows_refused {
             refused if refused > 0.0 => writeln!(f, "; {} are refused.", percent(refused)),
