@@ -46,9 +46,9 @@ impl Network {
 
     /// Whether the sidecar has carried out what is wanted now, as far as it could be.
     pub(crate) fn is_settled(&self) -> bool {
-        let generation = self.wanted().map(|wanted| wanted.generation);
+        let Some(wanted) = self.wanted() else { return false };
         let link = self.link.borrow();
-        link.problem.is_none() && generation == link.observed.as_ref().map(|observed| observed.generation)
+        link.problem.is_none() && link.observed.as_ref().is_some_and(|o| o.generation == wanted.generation)
     }
 
     /// Waits until the neighbors have been left, for as long as that takes at most.

@@ -241,7 +241,7 @@ impl Node {
                 .map(|_| Segments { v4: l4::MAX_SEGMENT.0, v6: l4::MAX_SEGMENT.1 }),
             ..Options::default()
         };
-        let shards = Arc::new(Shards::start(options, self.service_table()?)?);
+        let shards = Arc::new(Shards::start(options, self.service_table(fleet)?)?);
         let nudged = Arc::downgrade(&shards);
         let nudge = move || {
             if let Some(shards) = nudged.upgrade() {

@@ -1,6 +1,7 @@
 //! From one fleet file to the next, while requests are served.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -135,7 +136,7 @@ impl Node {
             None => fleet.services.values().map(|s| s.port).collect(),
         };
         self.offered = offered(&self.offered, &fleet.services, |port| ports.contains(&port));
-        match (&self.shards, self.service_table()) {
+        match (&self.shards, self.service_table(fleet)) {
             (Some(shards), Ok(table)) => shards.set_services(table),
             (None, _) => {}
             // The rules of the fleet file do not let it come to this.
@@ -146,18 +147,39 @@ impl Node {
         self.pools.retain(|name, _| wanted.contains(name));
     }
 
-    /// What clients may connect to.
-    pub(super) fn service_table(&self) -> anyhow::Result<ServiceTable> {
+    /// What clients may connect to, and where L4 nodes check this node.
+    pub(super) fn service_table(&self, fleet: &Fleet) -> anyhow::Result<ServiceTable> {
+        let own = match (&self.network, fleet.node(&self.name)) {
+            (Some(_), Ok(node)) => node.addresses.as_slice(),
+            _ => &[],
+        };
+        let mut addresses = with_own(&self.offered, own);
         let services = self.offered.iter().filter_map(|(name, service)| {
             let pool = self.pools.get(&service.pool)?;
-            let mut offered =
-                Service::new(name.shared(), settings::addresses(service), Arc::clone(pool.proxy()));
+            let addresses = addresses.remove(name).unwrap_or_default();
+            let mut offered = Service::new(name.shared(), addresses, Arc::clone(pool.proxy()));
             offered.client = settings::client(service);
             offered.healthcheck = service.healthcheck.path().map(Into::into);
             Some(offered)
         });
         Ok(ServiceTable::new(services.collect())?)
     }
+}
+
+/// Addresses of each service, with the node's own ones: L4 nodes ask for the health of a service there, on its port. The first service of
+/// a port answers, unless another one is there anyway.
+fn with_own(offered: &BTreeMap<Name, config::Service>, own: &[IpAddr]) -> BTreeMap<Name, Vec<SocketAddr>> {
+    let mut addresses: BTreeMap<_, _> =
+        offered.iter().map(|(name, service)| (name.clone(), settings::addresses(service))).collect();
+    let mut taken: BTreeSet<SocketAddr> = addresses.values().flatten().copied().collect();
+    for (name, service) in offered {
+        if taken.iter().any(|a| a.ip().is_unspecified() && a.port() == service.port) {
+            continue;
+        }
+        let free = own.iter().map(|ip| SocketAddr::new(*ip, service.port)).filter(|a| taken.insert(*a));
+        addresses.entry(name.clone()).or_default().extend(free);
+    }
+    addresses
 }
 
 /// Pools that a service uses. The others are nobody's, and checking their servers would be for nothing.
@@ -228,5 +250,22 @@ mod tests {
     fn a_service_that_is_gone_is_gone() {
         let before = services("services.www = { port = 80, pool = \"p\" }");
         assert!(offered(&before, &BTreeMap::new(), |_| true).is_empty());
+    }
+
+    #[test]
+    fn l4_nodes_find_the_first_service_of_a_port_at_the_nodes_own_address() {
+        let text = "services.a = { port = 80, pool = \"p\", addresses = [\"198.51.100.1\"] }\n\
+                    services.b = { port = 80, pool = \"p\", addresses = [\"198.51.100.2\"] }\n\
+                    services.c = { port = 81, pool = \"p\", addresses = [\"192.0.2.9\"] }\n\
+                    services.d = { port = 82, pool = \"p\" }";
+        let own = ["192.0.2.9".parse().unwrap()];
+        let addresses = with_own(&services(text), &own);
+        let of = |name: &str| {
+            addresses.iter().find(|(n, _)| n.as_str() == name).unwrap().1.iter().map(ToString::to_string)
+        };
+        assert_eq!(of("a").collect::<Vec<_>>(), ["198.51.100.1:80", "192.0.2.9:80"]);
+        assert_eq!(of("b").collect::<Vec<_>>(), ["198.51.100.2:80"]);
+        assert_eq!(of("c").collect::<Vec<_>>(), ["192.0.2.9:81"]);
+        assert_eq!(of("d").collect::<Vec<_>>(), ["[::]:82"]);
     }
 }
