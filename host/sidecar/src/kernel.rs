@@ -96,12 +96,13 @@ impl Kernel {
     /// Compares the kernel with `desired` and makes it so, as far as it lets itself be made.
     pub async fn reconcile(&mut self, desired: &Desired, cause: Cause) -> Looked {
         let mut looked = Looked { generation: desired.generation, cause, ..Looked::default() };
+        let remove = self.make_network(desired, cause, &mut looked).await;
+        // Some are of devices that were just made.
         let settings = self.sysctls.look(&desired.sysctls, self.observe_only);
         looked.done += settings.changed;
         for what in settings.differences {
             looked.differs(Part::Sysctl, what);
         }
-        let remove = self.make_network(desired, cause, &mut looked).await;
         if let Err(error) = self.balance(&desired.ipvs, cause, &mut looked) {
             looked.refused += 1;
             looked.differs(Part::Ipvs, error.to_string());

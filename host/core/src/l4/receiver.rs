@@ -49,7 +49,9 @@ pub fn receiver(fleet: &Fleet, node: &str) -> Desired {
             });
         }
     }
-    desired.sysctls = settings::l7();
+    let v4 =
+        desired.tunnels.iter().filter(|tunnel| !tunnel.kind.is_ipv6()).map(|tunnel| tunnel.name.as_str());
+    desired.sysctls = settings::l7(v4);
     desired.addresses = addresses.into_iter().map(ServiceAddress).collect();
     desired
 }

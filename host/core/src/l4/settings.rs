@@ -27,8 +27,11 @@ pub(super) fn l4() -> Vec<Sysctl> {
     L4.iter().chain(SHARED_ADDRESS).map(|(name, value)| Sysctl::new(*name, *value)).collect()
 }
 
-/// What an l7 node relies on. That clients' packets come out of a tunnel while the way back to them leads elsewhere is a matter of the tunnels:
-/// whoever makes one loosens its source check, and no other device's.
-pub(super) fn l7() -> Vec<Sysctl> {
-    SHARED_ADDRESS.iter().map(|(name, value)| Sysctl::new(*name, *value)).collect()
+/// What an l7 node relies on, with the IPv4 tunnels of these names.
+pub(super) fn l7<'n>(tunnels: impl Iterator<Item = &'n str>) -> Vec<Sysctl> {
+    // Clients' packets come out of a tunnel, and the way back to them leads elsewhere. The larger of `all` and the device
+    // counts, and any but 0 drops what comes out of a device that has no address.
+    let filters = ["all"].into_iter().chain(tunnels);
+    let filters = filters.map(|device| Sysctl::new(format!("net/ipv4/conf/{device}/rp_filter"), "0"));
+    filters.chain(SHARED_ADDRESS.iter().map(|(name, value)| Sysctl::new(*name, *value))).collect()
 }

@@ -22,10 +22,16 @@ fn an_l7_node_takes_packets_from_every_address_of_every_l4_node_and_from_nobody_
 }
 
 #[test]
-fn the_source_check_of_other_devices_is_left_alone() {
+fn no_packet_from_a_tunnel_is_dropped_for_the_way_that_its_answer_takes() {
     let desired = receiver(&with(&[]), "a");
-    // Whoever makes the tunnels loosens theirs.
-    assert!(desired.sysctls.iter().all(|sysctl| !sysctl.name.ends_with("/rp_filter")));
+    let filters: Vec<&str> = desired
+        .sysctls
+        .iter()
+        .filter(|sysctl| sysctl.name.ends_with("/rp_filter") && sysctl.value == "0")
+        .map(|sysctl| sysctl.name.as_str())
+        .collect();
+    assert_eq!(filters.len(), 1 + 3, "all, and each IPv4 tunnel: {filters:?}");
+    assert!(filters.contains(&"net/ipv4/conf/weir-4c0000201/rp_filter"), "{filters:?}");
 }
 
 #[test]
