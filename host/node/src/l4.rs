@@ -53,6 +53,9 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// All that can be wrong with it is wrong here. `operator` says what was ordered of nodes.
     pub(crate) fn new(fleet: &Arc<Fleet>, operator: impl Fn(&str) -> Operator) -> anyhow::Result<Self> {
+        if let Some(judge) = &fleet.l4.judge {
+            tracing::warn!(%judge, "l4.judge is not asked in this version: the status of a check decides");
+        }
         let layout = Layout::of(fleet);
         let watched = layout.targets().iter().map(|target| watched(fleet, target, &operator));
         let watched = watched.collect::<anyhow::Result<_>>().context("l4.check")?;

@@ -12,6 +12,8 @@ pub(crate) use scheduler::synthetic_servers;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use weir_core::schedule::Failure;
 
 use crate::check::Checked;
@@ -27,6 +29,28 @@ const QUESTIONS: u32 = 1000;
 pub const CANARY_REQUESTS: usize = 256;
 /// How long it is asked them.
 const CANARY_TIME: Duration = Duration::from_millis(200);
+
+/// A file of golden cases, whatever a case is in its world.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Golden<C> {
+    cases: Vec<C>,
+}
+
+/// Compares all golden cases of a file; returns how many there were. `compare` says what differs, or that no instance could be made.
+fn golden_cases<C: DeserializeOwned>(
+    text: &str,
+    mut compare: impl FnMut(C) -> Result<Result<(), String>, SetupError>,
+) -> Result<u32, TrialError> {
+    let golden: Golden<C> = serde_json::from_str(text).map_err(|e| TrialError::GoldenFile(e.to_string()))?;
+    let mut compared = 0;
+    for case in golden.cases {
+        compare(case)?
+            .map_err(|difference| TrialError::Golden { case: compared as usize + 1, difference })?;
+        compared += 1;
+    }
+    Ok(compared)
+}
 
 /// Why a version is not put to use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

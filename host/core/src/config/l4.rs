@@ -21,7 +21,8 @@ pub struct L4 {
     pub quorum: Quorum,
     /// What happens when no l7 node of a service is healthy.
     pub all_down: AllNodesDown,
-    /// The plugin instance that judges what checks see, by its name in `plugins`. Absent: a check passes by its status alone.
+    /// The plugin instance that judges what checks see, by its name in `plugins`. Absent: a check passes by its status alone. Not in this
+    /// version: it is read, and nobody is asked.
     pub judge: Option<Name>,
     /// While this file exists on an l4 node, the node announces nothing; it is left without breaking a connection.
     pub disable_file: AbsolutePath,

@@ -9,7 +9,7 @@ use weir_core::health::{Admin, AgentReport, Health, Observation, Subject, Weight
 use weir_core::model::State;
 use weir_core::schedule::Failure;
 
-use super::{QUESTIONS, TrialError, rehearse, timed};
+use super::{QUESTIONS, TrialError, golden_cases, rehearse, timed};
 use crate::instance::{JudgeInstance, SetupError};
 use crate::status::SelfTest;
 
@@ -66,12 +66,6 @@ fn synthetic() -> impl Iterator<Item = (Subject, Observation)> {
         };
         (subject, seen)
     })
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Golden {
-    cases: Vec<Case>,
 }
 
 /// One instance, and what it is shown one after the other.
@@ -143,19 +137,13 @@ pub(crate) fn golden(
     text: &str,
     make: &dyn Fn(&str) -> Result<JudgeInstance, SetupError>,
 ) -> Result<u32, TrialError> {
-    let golden: Golden = serde_json::from_str(text).map_err(|e| TrialError::GoldenFile(e.to_string()))?;
-    let mut compared = 0;
-    for (number, case) in (1..).zip(golden.cases) {
+    golden_cases(text, |case: Case| {
         let mut instance = make(&case.config)?;
-        for (at, golden) in (1..).zip(case.observations) {
-            golden.compare(&mut instance).map_err(|difference| {
-                let difference = format!("observation {at}: {difference}");
-                TrialError::Golden { case: number, difference }
-            })?;
-        }
-        compared += 1;
-    }
-    Ok(compared)
+        let mut observations = (1..).zip(case.observations);
+        Ok(observations.try_for_each(|(at, golden)| {
+            golden.compare(&mut instance).map_err(|difference| format!("observation {at}: {difference}"))
+        }))
+    })
 }
 
 impl GoldenObservation {

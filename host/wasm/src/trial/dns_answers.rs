@@ -11,7 +11,7 @@ use weir_core::dns::record::Type;
 use weir_core::model::{MAX_WEIGHT, State};
 use weir_core::schedule::Failure;
 
-use super::{QUESTIONS, TrialError, nanos, rehearse, timed};
+use super::{QUESTIONS, TrialError, golden_cases, nanos, rehearse, timed};
 use crate::instance::{ChooserInstance, SetupError};
 use crate::status::SelfTest;
 
@@ -108,12 +108,6 @@ fn synthetic_questions(names: &[u32]) -> impl Iterator<Item = Question> {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Golden {
-    cases: Vec<Case>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Case {
     #[serde(default)]
     config: String,
@@ -188,14 +182,10 @@ pub(crate) fn golden(
     text: &str,
     make: &dyn Fn(&str) -> Result<ChooserInstance, SetupError>,
 ) -> Result<u32, TrialError> {
-    let golden: Golden = serde_json::from_str(text).map_err(|e| TrialError::GoldenFile(e.to_string()))?;
-    let mut compared = 0;
-    for (number, case) in (1..).zip(golden.cases) {
+    golden_cases(text, |case: Case| {
         let mut instance = make(&case.config)?;
-        case.compare(&mut instance).map_err(|difference| TrialError::Golden { case: number, difference })?;
-        compared += 1;
-    }
-    Ok(compared)
+        Ok(case.compare(&mut instance))
+    })
 }
 
 impl Case {

@@ -19,13 +19,7 @@ use weir_core::model::{Load, MAX_WEIGHT, Server, State};
 use weir_core::schedule::{By, Chooser, Policy, Request, View};
 
 use crate::instance::{SchedulerInstance, SetupError};
-use crate::trial::TrialError;
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Golden {
-    cases: Vec<Case>,
-}
+use crate::trial::{TrialError, golden_cases};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -86,14 +80,10 @@ pub(super) fn compare(
     text: &str,
     make: &dyn Fn(&str) -> Result<SchedulerInstance, SetupError>,
 ) -> Result<u32, TrialError> {
-    let golden: Golden = serde_json::from_str(text).map_err(|e| TrialError::GoldenFile(e.to_string()))?;
-    let mut compared = 0;
-    for (number, case) in (1..).zip(&golden.cases) {
+    golden_cases(text, |case: Case| {
         let mut instance = make(&case.config)?;
-        case.compare(&mut instance).map_err(|difference| TrialError::Golden { case: number, difference })?;
-        compared += 1;
-    }
-    Ok(compared)
+        Ok(case.compare(&mut instance))
+    })
 }
 
 impl Case {
