@@ -202,25 +202,26 @@ impl Watch {
     fn tell(&mut self, address: IpAddr, event: Event) {
         let now = self.clock.now();
         let Some(watched) = self.sessions.get_mut(&address) else { return };
+        let mut reports = Vec::new();
         for action in watched.session.handle(event, self.dice.share(), now) {
-            let report = match action {
-                Action::Send(control) => {
-                    watched.send(&control, &mut self.dice);
-                    continue;
-                }
-                Action::Up => Report { address, down: None },
+            match action {
+                Action::Send(control) => watched.send(&control, &mut self.dice),
+                Action::Up => reports.push(Report { address, down: None }),
                 Action::Down(why) => {
                     watched.downs += 1;
-                    Report { address, down: Some(why) }
+                    reports.push(Report { address, down: Some(why) });
                 }
-            };
-            // Nobody listens any more at the end.
-            let _ = self.reports.send(report);
+            }
         }
         if watched.session.state() != watched.state.0 {
             watched.state = (watched.session.state(), now);
         }
+        // Written down first: whoever acts on a report may look, and must not find how it was before.
         watched.write_down(&self.board);
+        for report in reports {
+            // Nobody listens any more at the end.
+            let _ = self.reports.send(report);
+        }
     }
 }
 
