@@ -10,6 +10,7 @@ use weir_core::schedule::{By, Outcome};
 use crate::access_log::Term;
 use crate::shard::Vitals;
 use crate::stats::Trouble;
+use crate::upstream::Progress;
 use crate::worker::{Held, Route, Worker};
 
 /// A request, from its head to its line in the log. Counted as in flight until it is dropped.
@@ -26,7 +27,10 @@ pub(crate) struct Exchange {
     /// Whether the last failure was an idle connection that the server had closed: no fault of the server.
     pub(crate) stale: bool,
     pub(crate) by: Option<By>,
+    /// Whether the attempt's connection has served a request before.
     pub(crate) reused: bool,
+    /// Of the attempt's connection.
+    pub(crate) progress: Option<Arc<Progress>>,
     /// Microseconds from the start; 0 where it did not happen.
     pub(crate) connect: u32,
     pub(crate) response: u32,
@@ -54,6 +58,7 @@ impl Exchange {
             stale: false,
             by: None,
             reused: false,
+            progress: None,
             connect: 0,
             response: 0,
             term: Term::Ok,

@@ -20,10 +20,10 @@ use crate::access_log::{Entry, Term};
 use crate::answer;
 use crate::exchange::{Attempt, Exchange};
 use crate::forwarded;
-use crate::proxy_line::Announce;
 use crate::shard::Vitals;
 use crate::stats::Trouble;
 use crate::stream::Downstream;
+use crate::upstream::Way;
 use crate::worker::{Ask, Decision, Worker};
 
 /// The requests of one shard.
@@ -195,28 +195,24 @@ impl ProxyHttp for Gateway {
             return Error::err(ErrorType::HTTPStatus(503));
         };
         ctx.attempts += 1;
-        let mut peer = Box::new(held.peer.clone());
-        if held.settings.send_proxy
-            && let Some(downstream) = Downstream::of(session.downstream_session.stream())
-        {
-            let line = downstream.proxy_line();
-            peer.group_key = line.group();
-            peer.options.custom_l4 =
-                Some(Arc::new(Announce { line: line.clone(), timeout: held.settings.timeouts.connect }));
-        }
+        let attempt = Attempt::new(held, index, self.worker, now);
+        // A choice is one of the view's servers, see `Chooser`.
+        let Some(server) = attempt.server() else { return Error::err(ErrorType::HTTPStatus(503)) };
+        let (address, settings) = (server.address, &attempt.held.settings);
+        let line = Downstream::of(session.downstream_session.stream())
+            .filter(|_| settings.send_proxy)
+            .map(|downstream| downstream.proxy_line().clone());
+        let mut way = Way::new(address, line, settings);
+        // Where the last failure was a connection that had been closed, another of the same age is no better.
+        ctx.reused = !fresh && way.take_kept(now);
+        let mut peer = Box::new(attempt.held.peer.clone());
+        peer._address = pingora_core::protocols::l4::socket::SocketAddr::Inet(address);
         if ctx.upgrade {
             // What may become a tunnel is not answered in parts, which is what our own limits are for.
-            let timeouts = &held.settings.timeouts;
-            peer.options.read_timeout = Some(timeouts.response.max(timeouts.read));
+            peer.options.read_timeout = Some(settings.timeouts.response.max(settings.timeouts.read));
         }
-        if fresh {
-            // No connection has this key, so none is found.
-            peer.group_key ^= Worker::with(Worker::random).unwrap_or(1) | 1;
-        }
-        let attempt = Attempt::new(held, index, self.worker, now);
-        if let Some(server) = attempt.server() {
-            peer._address = pingora_core::protocols::l4::socket::SocketAddr::Inet(server.address);
-        }
+        ctx.progress = Some(way.progress().clone());
+        peer.options.custom_l4 = Some(Arc::new(way));
         ctx.attempt = Some(attempt);
         Ok(peer)
     }
@@ -260,14 +256,13 @@ impl ProxyHttp for Gateway {
     async fn connected_to_upstream(
         &self,
         _: &mut Session,
-        reused: bool,
+        _: bool,
         _: &HttpPeer,
         _: std::os::fd::RawFd,
         _: Option<&Digest>,
         ctx: &mut Exchange,
     ) -> Result<()> {
-        ctx.reused = reused;
-        if !reused {
+        if !ctx.reused {
             ctx.connect = ctx.micros(Instant::now());
             if let Some(attempt) = &ctx.attempt
                 && let Some(counters) = attempt.held.counters.get(attempt.index as usize)
@@ -300,9 +295,10 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         mut e: Box<Error>,
         ctx: &mut Exchange,
-        client_reused: bool,
+        _: bool,
     ) -> Box<Error> {
-        e.retry.decide_reuse(client_reused);
+        // For Pingora every connection is a new one.
+        e.retry.decide_reuse(ctx.reused);
         let overdue = Downstream::of(session.downstream_session.stream()).is_some_and(Downstream::is_overdue);
         if overdue {
             // The timer is the client connection's, the fault the server's.
@@ -316,12 +312,12 @@ impl ProxyHttp for Gateway {
         let trouble = if timed_out { Trouble::Timeout } else { Trouble::Broken };
         ctx.term = if timed_out { Term::ServerTimeout } else { Term::ServerError };
         // Pingora says so of an idle connection that turned out closed when it was read, not when it was written.
-        let was_closed = e.retry() || (client_reused && *e.etype() == ErrorType::WriteError);
+        let was_closed = e.retry() || (ctx.reused && *e.etype() == ErrorType::WriteError);
         let may_retry = was_closed
             && session.req_header().method.is_idempotent()
             && !session.as_ref().retry_buffer_truncated()
             && session.response_written().is_none();
-        let retry = if may_retry && client_reused {
+        let retry = if may_retry && ctx.reused {
             ctx.stale = ctx.retry_idle();
             ctx.stale
         } else {
@@ -346,6 +342,9 @@ impl ProxyHttp for Gateway {
         // The drain may have begun after Pingora looked, which it does when the request comes.
         if self.vitals.node.draining.load(Ordering::Relaxed) {
             session.set_keepalive(None);
+        }
+        if let Some(progress) = &ctx.progress {
+            progress.answered();
         }
         let now = Instant::now();
         ctx.response = ctx.micros(now);

@@ -33,6 +33,7 @@ mod shard;
 mod shards;
 mod stats;
 mod stream;
+mod upstream;
 mod worker;
 
 pub use access_log::AccessLog;

@@ -1,17 +1,9 @@
 //! The PROXY protocol, version 1, towards servers: one line that says who the client is.
 //!
-//! Pingora knows nothing of it. A connector of our own writes the line as the first bytes of a new connection, and the
-//! peer's group key keeps connections of different clients apart: the key is part of what Pingora's pool compares, the connector is not.
+//! It is the first bytes of a new connection, which from then on is for the client that it names only.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
-
-use async_trait::async_trait;
-use pingora_core::connectors::l4::Connect;
-use pingora_core::protocols::l4;
-use pingora_error::{Error, ErrorType, OrErr};
-use tokio::io::AsyncWriteExt;
 
 use crate::key;
 
@@ -42,40 +34,16 @@ impl ProxyLine {
     pub(crate) fn group(&self) -> u64 {
         self.group
     }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
 }
 
 fn to_v6(ip: IpAddr) -> std::net::Ipv6Addr {
     match ip {
         IpAddr::V4(v4) => v4.to_ipv6_mapped(),
         IpAddr::V6(v6) => v6,
-    }
-}
-
-/// Connects and writes the line.
-#[derive(Debug)]
-pub(crate) struct Announce {
-    pub(crate) line: std::sync::Arc<ProxyLine>,
-    /// With a connector of our own, Pingora's `connection_timeout` is not looked at.
-    pub(crate) timeout: Duration,
-}
-
-#[async_trait]
-impl Connect for Announce {
-    async fn connect(&self, address: &l4::socket::SocketAddr) -> pingora_error::Result<l4::stream::Stream> {
-        let Some(address) = address.as_inet() else {
-            return Error::e_explain(ErrorType::ConnectError, "a PROXY line needs a TCP connection");
-        };
-        let connect = async {
-            let mut tcp = l4::ext::connect(address, None).await?;
-            tcp.write_all(self.line.text.as_bytes())
-                .await
-                .or_err(ErrorType::ConnectError, "while writing the PROXY line")?;
-            Ok(tcp)
-        };
-        match tokio::time::timeout(self.timeout, connect).await {
-            Ok(connected) => connected.map(Into::into),
-            Err(_) => Error::e_explain(ErrorType::ConnectTimedout, "while connecting with a PROXY line"),
-        }
     }
 }
 

@@ -10,7 +10,7 @@ mod rest;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use pingora_core::apps::HttpServerApp;
@@ -23,6 +23,7 @@ use crate::gateway::Gateway;
 use crate::service::ServiceTable;
 use crate::settings::MAX_RETRIES;
 use crate::stats::ShardCounters;
+use crate::upstream;
 use crate::worker::Worker;
 
 /// How often lines of log are handed over where few requests come.
@@ -122,9 +123,11 @@ impl Shard {
             .enable_all()
             .build()?;
         Worker::install(self.index, self.vitals.clone(), self.lines);
+        upstream::install(self.idle_connections);
         let conf = Arc::new(ServerConf {
             threads: 1,
-            upstream_keepalive_pool_size: self.idle_connections,
+            // We keep them ourselves.
+            upstream_keepalive_pool_size: 1,
             // Both kinds of retry, and one to spare: the exchange decides, this is only a backstop.
             max_retries: 2 * MAX_RETRIES as usize + 2,
             ..ServerConf::default()
@@ -157,6 +160,7 @@ impl Shard {
             Ok(())
         });
         // Requests that are still under way end here, while their worker is there to be told.
+        upstream::remove();
         drop(runtime);
         Worker::remove();
         ended
@@ -169,7 +173,10 @@ async fn look_after(nudge: Arc<Notify>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = ticks.tick() => { Worker::with(Worker::tick); }
+            _ = ticks.tick() => {
+                Worker::with(Worker::tick);
+                upstream::sweep(Instant::now());
+            }
             () = nudge.notified() => { Worker::with(Worker::nudge); }
         }
     }

@@ -16,9 +16,6 @@ use crate::stats::ServerCounters;
 /// How often an instance that failed is asked for again.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
-/// How long a connection is kept that only one client connection can use.
-const OF_ONE_CLIENT: Duration = Duration::from_secs(1);
-
 /// A view and what was made of it, for the requests of one shard. Its count is touched by that shard only.
 pub(crate) struct Held {
     pub(crate) pool: Arc<Pool>,
@@ -26,7 +23,7 @@ pub(crate) struct Held {
     pub(crate) view: Arc<View>,
     pub(crate) settings: Arc<PoolSettings>,
     pub(crate) counters: Arc<[Arc<ServerCounters>]>,
-    /// A peer with everything set but the address.
+    /// A peer with everything set but the address and the way to it, whose limits are its own.
     pub(crate) peer: HttpPeer,
 }
 
@@ -245,12 +242,8 @@ fn held(pool: &Arc<Pool>) -> Arc<Held> {
     let timeouts = &snapshot.settings.timeouts;
     let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
     let mut peer = HttpPeer::new(nowhere, false, String::new());
-    peer.options.connection_timeout = Some(timeouts.connect);
-    peer.options.total_connection_timeout = Some(timeouts.connect);
     // None for reads: the client's connection has one timer for both limits, instead of one for each read.
     peer.options.write_timeout = Some(timeouts.write);
-    peer.options.idle_timeout =
-        Some(if snapshot.settings.send_proxy { timeouts.idle.min(OF_ONE_CLIENT) } else { timeouts.idle });
     Arc::new(Held {
         pool: pool.clone(),
         source: snapshot.source.clone(),
