@@ -14,9 +14,11 @@
 //! | [`init`] | the first process inside |
 //! | [`root`] | the file system inside |
 //! | [`modules`] | the kernel modules that the lab needs |
+//! | [`affinity`] | which core the user-mode kernel has for itself |
 //! | [`control`] | the way in for visitors from another terminal |
 //! | [`check`] | whether all this works, tried |
 
+mod affinity;
 mod boot;
 pub(crate) mod check;
 pub(crate) mod control;
@@ -35,6 +37,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use affinity::Core;
 pub(crate) use boot::shared_memory;
 use control::Wire;
 pub(crate) use modules::NEEDED;
@@ -127,6 +130,8 @@ pub(crate) struct Run {
     lines: Receiver<String>,
     ends: Instant,
     limit: Duration,
+    /// Given back with the run.
+    _core: Option<Core>,
 }
 
 /// What a run says.
@@ -157,13 +162,17 @@ pub(crate) fn start(wish: &Wish, job: Job) -> Result<Run> {
     std::fs::create_dir_all(&out)?;
     own_program(&out)?;
     let place = Place { kernel, tree, checkout: paths::root().to_owned() };
-    let mut command = match kernel {
-        Kernel::Own => boot::own(&out)?,
-        Kernel::Uml => boot::user_mode(&place.tree, &out, wish.memory)?,
+    let (mut command, core) = match kernel {
+        Kernel::Own => (boot::own(&out)?, None),
+        Kernel::Uml => {
+            let core = affinity::take()?;
+            let number = core.as_ref().map(|core| core.number);
+            (boot::user_mode(&place.tree, &out, wish.memory, number)?, core)
+        }
     };
     let spec = Spec { out: out.clone(), place, job }.write()?;
     boot::with_spec(&mut command, kernel, &spec);
-    let run = Run::start(command, out, wish.limit)?;
+    let run = Run::start(command, out, core, wish.limit)?;
     if let Err(error) = control::listen(&run.out, kernel, &run.wire) {
         say::line(format!("  {error:#}"));
     }
@@ -185,7 +194,12 @@ fn own_program(out: &Path) -> Result<()> {
 }
 
 impl Run {
-    fn start(mut command: std::process::Command, out: PathBuf, limit: Duration) -> Result<Self> {
+    fn start(
+        mut command: std::process::Command,
+        out: PathBuf,
+        core: Option<Core>,
+        limit: Duration,
+    ) -> Result<Self> {
         let mut child =
             command.spawn().with_context(|| format!("cannot start {}", command::shown(&command)))?;
         let printed = child.stdout.take().context("a kernel without output")?;
@@ -202,7 +216,7 @@ impl Run {
                 }
             }
         });
-        Ok(Self { out, child, wire, lines, ends: Instant::now() + limit, limit })
+        Ok(Self { out, child, wire, lines, ends: Instant::now() + limit, limit, _core: core })
     }
 
     /// Sends a line to the job, of [`LONGEST`] bytes at most.

@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `shards`, `shard` | threads, listeners, accepting, draining |
 //! | `stream` | a client's connection |
+//! | `upstream` | connections to servers, and which of them wait to be used again |
 //! | `gateway`, `exchange` | the steps of a request, and what is known of it |
 //! | `worker` | what a shard has for itself: routes, positions in plans, policies' instances |
 //! | `pool`, `service`, `settings` | what the node sets |

@@ -130,6 +130,10 @@ impl load::Host for Host {
         self.server(server).map_or(0, |s| s.load.in_flight())
     }
 
+    fn in_flight_pair(&mut self, a: u32, b: u32) -> (u32, u32) {
+        (self.in_flight(a), self.in_flight(b))
+    }
+
     fn in_flight_all(&mut self) -> Vec<u32> {
         self.servers.iter().map(|s| s.load.in_flight()).collect()
     }

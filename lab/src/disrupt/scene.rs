@@ -95,6 +95,7 @@ impl<'a> Scene<'a> {
         // What L4 nodes do about it, some seconds later, breaks connections as well: a stall counts from then.
         let mut told = None;
         loop {
+            let look = Instant::now();
             if told.is_none() && self.world.l4_nodes_send_to(&should)? {
                 told = Some(began.elapsed().max(took));
             }
@@ -105,8 +106,8 @@ impl<'a> Scene<'a> {
             if is_over || since >= WATCH_AT_MOST {
                 break;
             }
-            // How connections are spread is no event.
-            std::thread::sleep(LOOK);
+            // How connections are spread is no event. Among many nodes a look takes a while, in which nodes do less.
+            std::thread::sleep(LOOK.max(look.elapsed() * 4));
         }
         self.phases.push(Phase {
             what: what.to_owned(),

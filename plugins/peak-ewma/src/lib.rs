@@ -107,8 +107,9 @@ impl Scheduler for PeakEwma {
         let Some(first) = self.draw(request, None) else { return Choice::Fallback };
         let Some(second) = self.draw(request, Some(first)) else { return Choice::Server(first) };
         let now = env::monotonic_ms();
-        let [expected_of_first, expected_of_second] =
-            [first, second].map(|server| self.expected(server, load.in_flight(server), now));
+        let (of_first, of_second) = load.in_flight_pair(first, second);
+        let expected_of_first = self.expected(first, of_first, now);
+        let expected_of_second = self.expected(second, of_second, now);
         Choice::Server(if expected_of_second < expected_of_first { second } else { first })
     }
 }

@@ -4,8 +4,8 @@
 //! keep the longest queue short (it grows with log log n instead of log n), and since draws are random, nodes that
 //! do not know of each other do not all run to the same idle server, as they do with `least-request`.
 //!
-//! **What it costs.** One call for each request, about 250 ns whatever the number of servers: two draws from tables and two
-//! questions about load. On an idle pool requests are shared by weight; on a busy one requests in flight are.
+//! **What it costs.** One call for each request, about 250 ns whatever the number of servers: two draws from tables and one
+//! question about load. On an idle pool requests are shared by weight; on a busy one requests in flight are.
 //!
 //! **Configuration.**
 //!
@@ -69,14 +69,18 @@ impl Scheduler for TwoChoices {
         let mut best_load = None;
         for _ in 1..self.choices {
             let Some(other) = self.draw(request, Some(best)) else { break };
-            let other_load = load.in_flight(other.server);
-            let least = *best_load.get_or_insert_with(|| load.in_flight(best.server));
+            let (least, other_load) = match best_load {
+                None => load.in_flight_pair(best.server, other.server),
+                Some(least) => (least, load.in_flight(other.server)),
+            };
             // Fractions in flight / weight, compared without dividing. On a tie the first draw stays: draws are by
             // weight, so an idle pool is shared by weight.
-            if u64::from(other_load) * u64::from(best.weight) < u64::from(least) * u64::from(other.weight) {
+            let is_better =
+                u64::from(other_load) * u64::from(best.weight) < u64::from(least) * u64::from(other.weight);
+            if is_better {
                 best = other;
-                best_load = Some(other_load);
             }
+            best_load = Some(if is_better { other_load } else { least });
         }
         Choice::Server(best.server)
     }

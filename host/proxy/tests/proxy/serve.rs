@@ -1,9 +1,9 @@
 //! What happens to a request where nothing goes wrong.
 
 use std::io::{Read, Write};
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use weir_core::model::State;
 use weir_core::schedule::{Plan, View};
@@ -22,6 +22,46 @@ fn connections_are_kept_alive_on_both_sides() {
     }
     assert_eq!((origin.seen().len(), origin.connections()), (20, 1));
     assert_eq!(site.shards.stats().accepted, 1);
+}
+
+#[test]
+fn what_a_server_closes_while_nobody_uses_it_is_closed_here_too() {
+    let closed = Arc::new(AtomicUsize::new(0));
+    let count = closed.clone();
+    let origin = Origin::start(move |_| {
+        let closed = count.clone();
+        Reply::Take(Box::new(move |mut tcp| {
+            tcp.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na").unwrap();
+            tcp.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(tcp.read(&mut [0]).unwrap(), 0);
+            closed.fetch_add(1, Ordering::SeqCst);
+        }))
+    });
+    let site = Site::of(&[&origin]);
+    assert_eq!(site.client().get("/").status, 200);
+    eventually("it is closed", || closed.load(Ordering::SeqCst) == 1);
+}
+
+#[test]
+fn a_connection_on_which_a_server_says_what_nobody_asked_for_is_not_used_again() {
+    let (said, is_said) = std::sync::mpsc::channel();
+    let said = Mutex::new(said);
+    let origin = Origin::start(move |seen| {
+        if seen.connection > 0 {
+            return ok("b");
+        }
+        let said = said.lock().unwrap().clone();
+        Reply::Take(Box::new(move |mut tcp| {
+            tcp.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na").unwrap();
+            said.send(tcp.try_clone().unwrap()).unwrap();
+            let _ = tcp.read(&mut [0]);
+        }))
+    });
+    let site = Site::of(&[&origin]);
+    let mut client = site.client();
+    assert_eq!(client.get("/").body, "a");
+    is_said.recv().unwrap().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nz").unwrap();
+    assert_eq!(client.get("/").body, "b");
 }
 
 #[test]

@@ -18,6 +18,10 @@ impl crate::scheduler::Load for HostLoad {
         crate::bindings::weir::policy::load::in_flight(server)
     }
 
+    fn in_flight_pair(&self, a: u32, b: u32) -> (u32, u32) {
+        crate::bindings::weir::policy::load::in_flight_pair(a, b)
+    }
+
     fn in_flight_all(&self) -> Vec<u32> {
         crate::bindings::weir::policy::load::in_flight_all()
     }
