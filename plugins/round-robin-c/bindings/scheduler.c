@@ -35,6 +35,9 @@ extern int64_t __wasm_import_weir_policy_env_random(void);
 __attribute__((__import_module__("weir:policy/load@0.1.0"), __import_name__("in-flight")))
 extern int32_t __wasm_import_weir_policy_load_in_flight(int32_t);
 
+__attribute__((__import_module__("weir:policy/load@0.1.0"), __import_name__("in-flight-pair")))
+extern void __wasm_import_weir_policy_load_in_flight_pair(int32_t, int32_t, uint8_t *);
+
 __attribute__((__import_module__("weir:policy/load@0.1.0"), __import_name__("in-flight-all")))
 extern void __wasm_import_weir_policy_load_in_flight_all(uint8_t *);
 
@@ -301,6 +304,17 @@ uint64_t weir_policy_env_random(void) {
 uint32_t weir_policy_load_in_flight(uint32_t server) {
   int32_t ret = __wasm_import_weir_policy_load_in_flight((int32_t) (server));
   return (uint32_t) (ret);
+}
+
+void weir_policy_load_in_flight_pair(uint32_t a, uint32_t b, scheduler_tuple2_u32_u32_t *ret) {
+  __attribute__((__aligned__(4)))
+  uint8_t ret_area[8];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_weir_policy_load_in_flight_pair((int32_t) (a), (int32_t) (b), ptr);
+  *ret = (scheduler_tuple2_u32_u32_t) {
+    (uint32_t) (uint32_t) (*((int32_t*) (ptr + 0))),
+    (uint32_t) (uint32_t) (*((int32_t*) (ptr + 4))),
+  };
 }
 
 void weir_policy_load_in_flight_all(scheduler_list_u32_t *ret) {

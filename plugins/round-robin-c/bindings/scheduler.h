@@ -22,6 +22,11 @@ typedef uint8_t weir_policy_log_level_t;
 #define WEIR_POLICY_LOG_LEVEL_ERROR 3
 
 typedef struct {
+  uint32_t f0;
+  uint32_t f1;
+} scheduler_tuple2_u32_u32_t;
+
+typedef struct {
   uint32_t *ptr;
   size_t len;
 } scheduler_list_u32_t;
@@ -183,6 +188,8 @@ extern uint64_t weir_policy_env_random(void);
 // Imported Functions from `weir:policy/load@0.1.0`
 // Requests that were sent to this server and are not answered yet. 0 for an index out of range.
 extern uint32_t weir_policy_load_in_flight(uint32_t server);
+// `in-flight` of two servers, for little more than the price of one.
+extern void weir_policy_load_in_flight_pair(uint32_t a, uint32_t b, scheduler_tuple2_u32_u32_t *ret);
 // `in-flight` of every server.
 extern void weir_policy_load_in_flight_all(scheduler_list_u32_t *ret);
 // Time to the first byte of this server's answers in microseconds, smoothed by the host
