@@ -16,6 +16,7 @@
 //! | module | knows |
 //! |---|---|
 //! | `agent` | the words of agents |
+//! | `asked` | what a judge is told beside an observation |
 //! | `cadence` | when the next check is due, spread over time |
 //! | `check` | rise and fall |
 //! | `slow_start` | how a server that comes back grows |
@@ -25,6 +26,7 @@
 //! | `verdict` | judges: what plugins are told and say of observations |
 
 mod agent;
+mod asked;
 mod cadence;
 mod check;
 mod server;
@@ -36,6 +38,7 @@ mod verdict;
 pub use agent::{
     Admin, AgentError, AgentReport, Health, MAX_LINE, MAX_REASON, Weight, parse as parse_agent_line,
 };
+pub use asked::{Asked, TICK};
 pub use check::CheckHealth;
 pub use server::{Action, Event, OperatorCommand, ServerHealth};
 pub use spec::{AgentTiming, CheckTiming, HealthSpec, MIN_INTERVAL};

@@ -10,6 +10,8 @@ mod tcp;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use weir_core::health::Observation;
+
 pub use error::{CheckError, Stage};
 pub use http::{BadRequest, HttpCheck, MAX_BODY, MAX_HEAD};
 pub(crate) use limit::Limit;
@@ -50,6 +52,15 @@ pub enum Seen {
     },
 }
 
+impl From<Seen> for Observation {
+    fn from(seen: Seen) -> Self {
+        match seen {
+            Seen::Tcp(latency) => Self::Tcp(latency),
+            Seen::Http { status, body, latency } => Self::Http { status, body, latency },
+        }
+    }
+}
+
 /// The line that a server which expects the PROXY protocol takes for "nobody in particular".
 const PROXY_UNKNOWN: &[u8] = b"PROXY UNKNOWN\r\n";
 
@@ -60,13 +71,22 @@ impl Check {
     /// Any other end of the check, with what to look for on the server.
     pub async fn run(&self, timeout: Duration) -> Result<Seen, CheckError> {
         let seen = self.look(timeout).await?;
-        if let (Seen::Http { status, .. }, Method::Http(http)) = (&seen, &self.method) {
-            http.judge(*status, self.address)?;
-        }
+        self.expects(&seen)?;
         Ok(seen)
     }
 
-    /// Checks once and does not judge the status: for whoever has a plugin to do that.
+    /// Whether what was seen is good: a connection, or a status that is expected.
+    ///
+    /// # Errors
+    /// [`CheckError::Status`].
+    pub fn expects(&self, seen: &Seen) -> Result<(), CheckError> {
+        match (seen, &self.method) {
+            (Seen::Http { status, .. }, Method::Http(http)) => http.judge(*status, self.address),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks once and does not judge the status: for whoever has a plugin to do that. [`Check::expects`] says what counts without one.
     ///
     /// # Errors
     /// Where there was no answer: refused, timed out, broken off, not HTTP.

@@ -4,17 +4,20 @@
 //! nothing is shared, nothing is locked, and a check that hangs delays nobody.
 
 mod driver;
+mod judging;
+mod task;
 
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
-use weir_core::health::{AgentReport, HealthSpec, Operator, OperatorCommand, Status};
+use weir_core::health::{HealthSpec, Operator, OperatorCommand, Status};
 use weir_core::model::State;
 
 use crate::agent::Question;
 use crate::check::Check;
 use crate::clock::Clock;
 use driver::{Command, Driver};
+pub use judging::{Judged, Judgements};
 
 /// A server that is to be watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub struct Watched {
     pub check: Option<Check>,
     /// Who is asked.
     pub agent: Option<Question>,
+    /// Who says what observations of it mean. `None`: checks by what they expect, agents by the words that they say.
+    pub judge: Option<Judged>,
     /// What an operator ordered before this process began. Only looked at when the server is new to the watch.
     pub operator: Operator,
 }
@@ -42,6 +47,7 @@ pub struct UnknownServer(pub Arc<str>);
 pub struct Watch {
     // Unbounded, since what comes in are commands of people and files, and whoever sends must not wait.
     commands: mpsc::UnboundedSender<Command>,
+    judgements: Arc<Judgements>,
 }
 
 impl Watch {
@@ -56,13 +62,15 @@ impl Watch {
         on_change: impl FnMut(&Arc<str>, &Status) + Send + 'static,
     ) -> Self {
         let (commands, inbox) = mpsc::unbounded_channel();
-        tokio::spawn(Driver::new(clock, seed, on_change).run(inbox));
-        Self { commands }
+        let judgements = Arc::default();
+        tokio::spawn(Driver::new(clock, seed, Arc::clone(&judgements), on_change).run(inbox));
+        Self { commands, judgements }
     }
 
     /// These are the servers now, all of them. What is known of a server stays known through any change but
     /// one: a server that is checked at another address is another server, unknown until its first check has ended.
-    /// Its operator's orders stay even then. What an agent said is forgotten when another address is asked.
+    /// Its operator's orders stay even then. What an agent said is forgotten when another address is asked, and what a judge said
+    /// when another one judges.
     pub fn set(&self, servers: Vec<Watched>) {
         self.tell(Command::Set(servers));
     }
@@ -78,9 +86,9 @@ impl Watch {
         answer.await.ok().flatten().ok_or(UnknownServer(name))
     }
 
-    /// A plugin's verdict on a server. Ignored where the pool has no such server any more.
-    pub fn verdict(&self, name: &str, verdict: AgentReport) {
-        self.tell(Command::Verdict { name: name.into(), verdict });
+    /// What became of the questions to judges.
+    pub fn judgements(&self) -> &Judgements {
+        &self.judgements
     }
 
     /// What a server stands under is in this state now; [`State::Up`] takes it back.

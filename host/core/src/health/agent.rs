@@ -5,6 +5,8 @@
 //! others: HAProxy carries those out and shows the first it did not know, and agents in the wild rely on it.
 //! Only a line of which *nothing* can be used is an error.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::MAX_WEIGHT;
@@ -95,6 +97,34 @@ pub struct AgentReport {
 impl AgentReport {
     fn is_empty(&self) -> bool {
         self.health.is_none() && self.admin.is_none() && self.weight.is_none() && self.max_in_flight.is_none()
+    }
+
+    /// Whether it leaves all as it is, and has nothing to say about it.
+    pub(super) fn is_silent(&self) -> bool {
+        self.is_empty() && self.reason.is_none()
+    }
+}
+
+impl fmt::Display for AgentReport {
+    /// As an agent would say it; nothing where it says nothing.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let health = self.health.map(|health| match health {
+            Health::Up => "up".to_owned(),
+            Health::Down => "down".to_owned(),
+        });
+        let admin = self.admin.map(|admin| match admin {
+            Admin::Ready => "ready".to_owned(),
+            Admin::Drain => "drain".to_owned(),
+            Admin::Maint => "maint".to_owned(),
+        });
+        let weight = self.weight.map(|weight| match weight {
+            Weight::Percent(percent) => format!("{percent}%"),
+            Weight::Absolute(weight) => format!("weight:{weight}"),
+        });
+        let limit = self.max_in_flight.map(|limit| format!("maxconn:{limit}"));
+        let reason = self.reason.as_ref().map(|reason| format!("# {reason}"));
+        let words: Vec<String> = [health, admin, weight, limit, reason].into_iter().flatten().collect();
+        f.write_str(&words.join(" "))
     }
 }
 

@@ -100,23 +100,31 @@ impl Check {
         self.cadence.end(self.interval(), now);
     }
 
-    /// A check has ended, and a judge has decided: `None` leaves what is known. False where none was under way.
-    pub(super) fn judged(&mut self, health: Option<Health>, reason: Option<&str>, now: Moment) -> bool {
-        if !self.cadence.is_under_way() {
-            return false;
+    /// A check has ended, and a judge has decided: `None` leaves what is known. Ignored where none was under way.
+    pub(super) fn judged(&mut self, health: Option<Health>, reason: Option<&str>, now: Moment) {
+        if self.cadence.is_under_way() {
+            self.decided(health, reason);
+            self.cadence.end(self.interval(), now);
         }
-        if let Some(health) = health {
-            self.against = 0;
-            self.health = match health {
-                Health::Up => CheckHealth::Up,
-                Health::Down => {
-                    self.failure = reason.unwrap_or("by its judge").to_owned();
-                    CheckHealth::Down
-                }
-            };
+    }
+
+    /// A judge has decided without a check. Not before the first one: that nobody looked yet is no news.
+    pub(super) fn reminded(&mut self, health: Option<Health>, reason: Option<&str>) {
+        if self.health != CheckHealth::Unknown {
+            self.decided(health, reason);
         }
-        self.cadence.end(self.interval(), now);
-        true
+    }
+
+    fn decided(&mut self, health: Option<Health>, reason: Option<&str>) {
+        let Some(health) = health else { return };
+        self.against = 0;
+        self.health = match health {
+            Health::Up => CheckHealth::Up,
+            Health::Down => {
+                self.failure = reason.unwrap_or("by its judge").to_owned();
+                CheckHealth::Down
+            }
+        };
     }
 
     pub(super) fn pause(&mut self) {

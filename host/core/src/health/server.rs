@@ -6,6 +6,7 @@ use super::check::{Check, CheckHealth};
 use super::slow_start::{SlowStart, scaled};
 use super::spec::HealthSpec;
 use super::status::{Bits, Cause, Operator, Status};
+use super::verdict::Judgement;
 use crate::model::State;
 use crate::time::Moment;
 
@@ -22,13 +23,26 @@ pub enum Event {
     Agent(AgentReport),
     /// It was not, or with a line that cannot be used, and why. Neutral: an agent that died must not take its server with it.
     AgentFailed(String),
-    /// A plugin judged an observation. Its words set the bits that an agent's would; a pool has one or the other.
-    /// Ends the question to the agent as well, if one is under way.
-    Verdict(AgentReport),
-    /// A judge has decided about what a check saw: [`Judgement::Verdict`](super::Judgement::Verdict). Its `health` is the
-    /// checks' health at once, without rise and fall; the other parts are as an agent's. Ends the check; ignored
-    /// where none was under way.
-    Judged(AgentReport),
+    /// The check that [`Action::StartCheck`] started has ended, and a judge was asked what that means. The `health` of a verdict
+    /// is the checks' health at once, without rise and fall; its other parts are as an agent's. Ignored where no check was
+    /// under way.
+    CheckJudged {
+        /// The judge's answer.
+        said: Judgement,
+        /// What counts where nobody judged: whether the check passed by itself, and why it did not.
+        seen: Result<(), String>,
+    },
+    /// The question that [`Action::StartAgentCheck`] started was answered, and a judge was asked what the line means. Its words are
+    /// as the agent's own. Ignored where no question was under way.
+    AgentJudged {
+        /// The judge's answer.
+        said: Judgement,
+        /// What counts where nobody judged: what the line says, or why it cannot be used.
+        line: Result<AgentReport, String>,
+    },
+    /// Nothing was seen for a while, and a judge was asked what that means. It ends no check, and decides nothing that no check
+    /// has decided before.
+    TickJudged(Judgement),
     /// Who spoke for this server, an agent or a judge, does so no more: what only they could undo is undone.
     Unspoken,
     /// A command.
@@ -58,9 +72,10 @@ pub enum OperatorCommand {
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Check the server, and report with [`Event::CheckPassed`], [`Event::CheckFailed`] or [`Event::Judged`], whatever comes.
+    /// Check the server, and report with [`Event::CheckPassed`], [`Event::CheckFailed`] or [`Event::CheckJudged`], whatever
+    /// comes.
     StartCheck,
-    /// Ask the agent, and report with [`Event::Agent`], [`Event::AgentFailed`] or [`Event::Verdict`].
+    /// Ask the agent, and report with [`Event::Agent`], [`Event::AgentFailed`] or [`Event::AgentJudged`].
     StartAgentCheck,
     /// Something that can be seen has changed. At most one for each event.
     Changed(Box<Status>),
@@ -81,12 +96,34 @@ pub struct ServerHealth {
     agent_reason: Option<String>,
     /// What was odd about the last answer of the agent.
     agent_note: Option<String>,
+    /// Who said the last `up`, `down`, `ready`, `drain` or `maint` of the agent's bits.
+    voice: Voice,
+    /// Who said the last weight of them.
+    weight_voice: Voice,
+    /// What the judge said last, in words.
+    judgement: Option<String>,
     check: Option<Check>,
     agent: Option<Cadence>,
     slow_start: Option<SlowStart>,
     /// Whether there was a first opinion; coming up before it is no coming back, and starts at full weight.
     settled: bool,
     status: Status,
+}
+
+/// Who set bits that are an agent's.
+#[derive(Debug, Clone, Copy)]
+enum Voice {
+    Agent,
+    Judge,
+}
+
+impl Voice {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Judge => "judge",
+        }
+    }
 }
 
 /// The agent is asked at other times than the server is checked.
@@ -103,6 +140,9 @@ impl ServerHealth {
             bits: Bits { operator, ..Bits::default() },
             agent_reason: None,
             agent_note: None,
+            voice: Voice::Agent,
+            weight_voice: Voice::Agent,
+            judgement: None,
             check: None,
             agent: None,
             slow_start: None,
@@ -114,6 +154,7 @@ impl ServerHealth {
                 cause: Cause::Nothing,
                 reason: String::new(),
                 note: None,
+                judgement: None,
                 since: now,
                 slow_start: None,
                 bits: Bits::default(),
@@ -152,7 +193,7 @@ impl ServerHealth {
             Event::CheckFailed(reason) => self.check_ended(Err(reason), now),
             Event::Agent(report) => {
                 if self.agent_ended(now) {
-                    self.take_report(report);
+                    self.take_report(report, Voice::Agent);
                 }
             }
             Event::AgentFailed(reason) => {
@@ -160,16 +201,13 @@ impl ServerHealth {
                     self.agent_note = Some(reason);
                 }
             }
-            Event::Verdict(report) => {
-                self.agent_ended(now);
-                self.take_report(report);
-            }
-            Event::Judged(report) => {
-                let judged = |check: &mut Check| check.judged(report.health, report.reason.as_deref(), now);
-                if self.check.as_mut().is_some_and(judged) {
-                    self.take_report(AgentReport { health: None, ..report });
+            Event::CheckJudged { said, seen } => self.check_judged(said, seen, now),
+            Event::AgentJudged { said, line } => {
+                if self.agent_ended(now) {
+                    self.agent_judged(said, line);
                 }
             }
+            Event::TickJudged(said) => self.tick_judged(said),
             Event::Unspoken => self.unspoken(),
             Event::Operator(OperatorCommand::Admin(admin)) => self.bits.operator.admin = admin,
             Event::Operator(OperatorCommand::Weight(weight)) => self.bits.operator.weight = weight,
@@ -210,11 +248,54 @@ impl ServerHealth {
         self.agent.as_mut().is_some_and(|agent| agent.end(interval, now))
     }
 
+    fn check_judged(&mut self, said: Judgement, seen: Result<(), String>, now: Moment) {
+        let Some(check) = self.check.as_mut().filter(|check| check.cadence.is_under_way()) else { return };
+        self.judgement = Some(said.to_string());
+        match said {
+            Judgement::Verdict(report) => {
+                check.judged(report.health, report.reason.as_deref(), now);
+                self.take_report(AgentReport { health: None, ..report }, Voice::Judge);
+            }
+            Judgement::Passed => self.check_ended(Ok(()), now),
+            Judgement::Failed(why) => self.check_ended(Err(why), now),
+            Judgement::Nobody => self.check_ended(seen, now),
+        }
+    }
+
+    fn agent_judged(&mut self, said: Judgement, line: Result<AgentReport, String>) {
+        self.judgement = Some(said.to_string());
+        match (said, line) {
+            (Judgement::Verdict(report), _) => self.take_report(report, Voice::Judge),
+            (Judgement::Passed, _) => self.agent_note = None,
+            (Judgement::Failed(why), _) | (Judgement::Nobody, Err(why)) => self.agent_note = Some(why),
+            (Judgement::Nobody, Ok(report)) => self.take_report(report, Voice::Agent),
+        }
+    }
+
+    fn tick_judged(&mut self, said: Judgement) {
+        let Judgement::Verdict(report) = said else { return };
+        if report.is_silent() {
+            return;
+        }
+        self.judgement = Some(Judgement::Verdict(report.clone()).to_string());
+        match &mut self.check {
+            Some(check) => {
+                check.reminded(report.health, report.reason.as_deref());
+                self.take_report(AgentReport { health: None, ..report }, Voice::Judge);
+            }
+            None => self.take_report(report, Voice::Judge),
+        }
+    }
+
     /// Categories are independent bits, so that HAProxy's order (admin, weight, limit, health) needs no steps here:
     /// [`Bits::state`] looks at all of them when all are set.
-    fn take_report(&mut self, report: AgentReport) {
+    fn take_report(&mut self, report: AgentReport, voice: Voice) {
         if report.health.is_some() || report.admin.is_some() {
             self.agent_reason = report.reason;
+            self.voice = voice;
+        }
+        if report.weight.is_some() {
+            self.weight_voice = voice;
         }
         self.bits.agent_admin = report.admin.unwrap_or(self.bits.agent_admin);
         self.bits.agent_weight = report.weight.or(self.bits.agent_weight);
@@ -229,6 +310,7 @@ impl ServerHealth {
         self.bits = Bits { operator, inherited, check, ..Bits::default() };
         self.agent_reason = None;
         self.agent_note = None;
+        self.judgement = None;
     }
 
     /// Makes, changes and removes checks as the spec says.
@@ -282,6 +364,7 @@ impl ServerHealth {
             cause,
             reason: self.reason(state, cause),
             note: self.note(state),
+            judgement: self.judgement.clone(),
             since: if state == self.status.state { self.status.since } else { now },
             slow_start: share,
             bits: self.bits,
@@ -297,9 +380,11 @@ impl ServerHealth {
             Cause::Nothing => String::new(),
             Cause::Operator => format!("{} by an operator", state.as_str()),
             Cause::Inherited => format!("{} with what it stands under", state.as_str()),
-            Cause::Agent => format!("{} by its agent{said}", state.as_str()),
+            Cause::Agent => format!("{} by its {}{said}", state.as_str(), self.voice.as_str()),
             Cause::Weight if self.bits.operator.weight.is_some() => "weight 0 by an operator".to_owned(),
-            Cause::Weight if self.bits.agent_weight.is_some() => format!("weight 0 by its agent{said}"),
+            Cause::Weight if self.bits.agent_weight.is_some() => {
+                format!("weight 0 by its {}{said}", self.weight_voice.as_str())
+            }
             Cause::Weight => "weight 0 in the fleet file".to_owned(),
             Cause::Check => match self.check.as_ref() {
                 Some(check) if check.health() == CheckHealth::Down => {

@@ -120,6 +120,8 @@ pub struct Status {
     pub reason: String,
     /// What is odd without having decided anything: failed checks on the way to down, an agent that does not answer.
     pub note: Option<String>,
+    /// What its judge said last, in the words of agents; `None` where none was asked.
+    pub judgement: Option<String>,
     /// Since when it is in this state.
     pub since: Moment,
     /// How far slow start is, in percent; `None` while there is none.

@@ -3,7 +3,8 @@
 //! A [`Judge`] says what an observation of a server means: a plugin of the world `agent-check`, or [`Usual`]. It answers
 //! by a call back, because a plugin has a thread of its own and whoever checks must not wait for it. What it says is
 //! brought within its bounds by [`Said::report`] and goes into a [`ServerHealth`](super::ServerHealth) as
-//! [`Event::Judged`](super::Event::Judged) or [`Event::Verdict`](super::Event::Verdict).
+//! [`Event::CheckJudged`](super::Event::CheckJudged) or one of its like. [`Asked`] keeps what a judge is told beside the
+//! observation: how many there were in a row, and when time alone is worth a question.
 
 use std::fmt;
 use std::sync::Arc;
@@ -133,6 +134,19 @@ pub enum Judgement {
     Failed(String),
     /// There is no judge at the moment (its plugin is loading, or out): to be decided as where none is configured.
     Nobody,
+}
+
+impl fmt::Display for Judgement {
+    /// In the words of agents, for an operator.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Verdict(report) if report.is_silent() => f.write_str("no change"),
+            Self::Verdict(report) => report.fmt(f),
+            Self::Passed => f.write_str("passed"),
+            Self::Failed(why) => write!(f, "failed: {why}"),
+            Self::Nobody => f.write_str("nobody judged"),
+        }
+    }
 }
 
 /// Called once, from any thread; it must not block.

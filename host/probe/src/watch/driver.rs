@@ -7,27 +7,23 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::sleep_until;
-use weir_core::health::{Action, AgentReport, Event, HealthSpec, OperatorCommand, ServerHealth, Status};
+use weir_core::health::{
+    Action, Asked, Event, HealthSpec, Judgement, Observation, OperatorCommand, ServerHealth, Status,
+};
 use weir_core::model::State;
 use weir_core::time::Moment;
 
 use super::Watched;
+use super::judging::Judgements;
+use super::task::{Kind, Outcome, Question, start_check, start_question};
 use crate::clock::Clock;
 
 #[derive(Debug)]
 pub(super) enum Command {
     Set(Vec<Watched>),
     Operator { name: Arc<str>, command: OperatorCommand, reply: oneshot::Sender<Option<Status>> },
-    Verdict { name: Arc<str>, verdict: AgentReport },
     Inherit { name: Arc<str>, state: State },
     Snapshot(oneshot::Sender<Vec<(Arc<str>, Status)>>),
-}
-
-/// What a task does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Check,
-    Agent,
 }
 
 struct Entry {
@@ -35,8 +31,10 @@ struct Entry {
     machine: ServerHealth,
     /// Its place in `Driver::deadlines`.
     deadline: Option<Moment>,
+    asked: Asked,
     check: Option<AbortHandle>,
     agent: Option<AbortHandle>,
+    tick: Option<AbortHandle>,
 }
 
 impl Entry {
@@ -44,11 +42,19 @@ impl Entry {
         match kind {
             Kind::Check => &mut self.check,
             Kind::Agent => &mut self.agent,
+            Kind::Tick => &mut self.tick,
         }
     }
 
     fn abort(&self) {
-        self.check.iter().chain(&self.agent).for_each(AbortHandle::abort);
+        self.check.iter().chain(&self.agent).chain(&self.tick).for_each(AbortHandle::abort);
+    }
+
+    /// When something is due. Ticks are for judges only, and the next one waits for the answer to the last.
+    fn due(&self) -> Option<Moment> {
+        let waits = self.watched.judge.is_some() && self.tick.is_none();
+        let tick = self.asked.deadline().filter(|_| waits);
+        [self.machine.deadline(), tick].into_iter().flatten().min()
     }
 }
 
@@ -59,13 +65,16 @@ pub(super) struct Driver<F> {
     entries: BTreeMap<Arc<str>, Entry>,
     /// All deadlines, so that thousands of servers are not looked through for each event.
     deadlines: BTreeSet<(Moment, Arc<str>)>,
-    tasks: JoinSet<Event>,
+    tasks: JoinSet<Outcome>,
     /// Whose task it is. Also of tasks that no longer count.
     owners: HashMap<Id, (Arc<str>, Kind)>,
+    /// How many servers there have been: the numbers by which judges know them.
+    servers: u32,
+    judgements: Arc<Judgements>,
 }
 
 impl<F: FnMut(&Arc<str>, &Status) + Send + 'static> Driver<F> {
-    pub(super) fn new(clock: Clock, seed: u64, on_change: F) -> Self {
+    pub(super) fn new(clock: Clock, seed: u64, judgements: Arc<Judgements>, on_change: F) -> Self {
         Self {
             clock,
             seed,
@@ -74,6 +83,8 @@ impl<F: FnMut(&Arc<str>, &Status) + Send + 'static> Driver<F> {
             deadlines: BTreeSet::new(),
             tasks: JoinSet::new(),
             owners: HashMap::new(),
+            servers: 0,
+            judgements,
         }
     }
 
@@ -102,7 +113,6 @@ impl<F: FnMut(&Arc<str>, &Status) + Send + 'static> Driver<F> {
                 // Whoever asked may be gone; the command holds.
                 let _ = reply.send(self.entries.get(&name).map(|entry| entry.machine.status().clone()));
             }
-            Command::Verdict { name, verdict } => self.event(&name, Event::Verdict(verdict)),
             Command::Inherit { name, state } => self.event(&name, Event::Inherited(state)),
             Command::Snapshot(reply) => {
                 let status =
@@ -132,7 +142,9 @@ impl<F: FnMut(&Arc<str>, &Status) + Send + 'static> Driver<F> {
         let seed = fnv(self.seed, name.as_bytes());
         let machine = ServerHealth::new(spec_of(&watched), watched.operator, seed, self.clock.now());
         (self.on_change)(&name, machine.status());
-        let entry = Entry { watched, machine, deadline: None, check: None, agent: None };
+        let asked = Asked::new(self.servers);
+        self.servers = self.servers.wrapping_add(1);
+        let entry = Entry { watched, machine, deadline: None, asked, check: None, agent: None, tick: None };
         self.entries.insert(Arc::clone(&name), entry);
         self.event(&name, Event::Timer);
     }
@@ -144,11 +156,18 @@ impl<F: FnMut(&Arc<str>, &Status) + Send + 'static> Driver<F> {
         let same = spec_of(&entry.watched) == spec;
         let new_place = moved(entry.watched.check.as_ref(), watched.check.as_ref(), |check| check.address);
         let new_agent = moved(entry.watched.agent.as_ref(), watched.agent.as_ref(), |agent| agent.address);
+        let unspoken = match (&entry.watched.judge, &watched.judge) {
+            (Some(old), Some(new)) => !old.is_by(new),
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
         entry.watched = watched;
+        let left = [entry.check.take_if(|_| new_place), entry.tick.take_if(|_| unspoken)];
+        left.iter().flatten().for_each(AbortHandle::abort);
+        if unspoken {
+            self.event(name, Event::Unspoken);
+        }
         if new_place {
-            if let Some(check) = entry.check.take() {
-                check.abort();
-            }
             self.event(name, Event::Moved);
         }
         if new_agent {
@@ -179,13 +198,35 @@ impl<F: FnMut(&Arc<str>, &Status) + Send + 'static> Driver<F> {
             .map(|(_, name)| Arc::clone(name))
             .collect();
         for name in due {
+            self.tick(&name, now);
             self.event(&name, Event::Timer);
         }
     }
 
-    fn ended(&mut self, ended: Result<(Id, Event), JoinError>) {
-        let (id, event) = match ended {
-            Ok((id, event)) => (id, Some(event)),
+    /// Tells the judge of a server that nothing was seen of it, where that is due. Also in maintenance: a judge could not take its own
+    /// word back otherwise.
+    fn tick(&mut self, name: &Arc<str>, now: Moment) {
+        let Some(entry) = self.entries.get(name) else { return };
+        if entry.tick.is_none() && entry.asked.is_tick_due(now) {
+            self.ask(name, Kind::Tick, Observation::Tick, Box::new(Event::TickJudged));
+        }
+    }
+
+    /// Has the judge of a server say what this means.
+    fn ask(&mut self, name: &Arc<str>, kind: Kind, observation: Observation, question: Question) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        let Some(judged) = &entry.watched.judge else { return };
+        let (current, now) = (entry.machine.status().state, self.clock.now());
+        let subject = entry.asked.about(&observation, &judged.name, &judged.labels, current, now);
+        let (answer, judged) = (judged.ask(subject, observation, &self.judgements), judged.clone());
+        let task = self.tasks.spawn(async move { Outcome::Said(judged, answer.await, question) });
+        self.owners.insert(task.id(), (Arc::clone(name), kind));
+        *entry.task(kind) = Some(task);
+    }
+
+    fn ended(&mut self, ended: Result<(Id, Outcome), JoinError>) {
+        let (id, outcome) = match ended {
+            Ok((id, outcome)) => (id, Some(outcome)),
             Err(error) => (error.id(), None),
         };
         let Some((name, kind)) = self.owners.remove(&id) else { return };
@@ -195,11 +236,33 @@ impl<F: FnMut(&Arc<str>, &Status) + Send + 'static> Driver<F> {
             return;
         }
         *entry.task(kind) = None;
+        let judge = entry.watched.judge.clone();
         let broken = || "the check itself broke off; this is an error in Weir".to_owned();
-        let event = event.unwrap_or_else(|| match kind {
-            Kind::Check => Event::CheckFailed(broken()),
-            Kind::Agent => Event::AgentFailed(broken()),
+        let outcome = outcome.unwrap_or_else(|| match kind {
+            Kind::Check => Outcome::Event(Event::CheckFailed(broken())),
+            Kind::Agent => Outcome::Event(Event::AgentFailed(broken())),
+            Kind::Tick => Outcome::Event(Event::Timer),
         });
+        let event = match outcome {
+            Outcome::Event(event) => event,
+            Outcome::Seen(seen, counts) if judge.is_some() => {
+                let question = |said| Event::CheckJudged { said, seen: counts };
+                return self.ask(&name, kind, seen, Box::new(question));
+            }
+            Outcome::Line(line, counts) if judge.is_some() => {
+                let question = |said| Event::AgentJudged { said, line: counts };
+                return self.ask(&name, kind, Observation::Agent(line), Box::new(question));
+            }
+            Outcome::Said(by, said, question) => {
+                // What one judge said, another could not take back.
+                let counts = judge.is_some_and(|judge| judge.is_by(&by));
+                question(if counts { said } else { Judgement::Nobody })
+            }
+            Outcome::Seen(_, Ok(())) => Event::CheckPassed,
+            Outcome::Seen(_, Err(why)) => Event::CheckFailed(why),
+            Outcome::Line(_, Ok(report)) => Event::Agent(report),
+            Outcome::Line(_, Err(why)) => Event::AgentFailed(why),
+        };
         self.event(&name, event);
     }
 
@@ -223,7 +286,7 @@ impl<F: FnMut(&Arc<str>, &Status) + Send + 'static> Driver<F> {
                 old.abort();
             }
         }
-        let deadline = entry.machine.deadline();
+        let deadline = entry.due();
         if deadline != entry.deadline {
             if let Some(at) = entry.deadline {
                 self.deadlines.remove(&(at, Arc::clone(name)));
@@ -247,28 +310,6 @@ fn spec_of(watched: &Watched) -> HealthSpec {
     spec.check = spec.check.filter(|_| watched.check.is_some());
     spec.agent = spec.agent.filter(|_| watched.agent.is_some());
     spec
-}
-
-fn start_check(tasks: &mut JoinSet<Event>, watched: &Watched) -> Option<AbortHandle> {
-    let check = watched.check.clone()?;
-    let timeout = watched.spec.check?.timeout;
-    Some(tasks.spawn(async move {
-        match check.run(timeout).await {
-            Ok(_) => Event::CheckPassed,
-            Err(error) => Event::CheckFailed(error.to_string()),
-        }
-    }))
-}
-
-fn start_question(tasks: &mut JoinSet<Event>, watched: &Watched) -> Option<AbortHandle> {
-    let question = watched.agent.clone()?;
-    let timeout = watched.spec.agent?.interval;
-    Some(tasks.spawn(async move {
-        match question.ask(timeout).await {
-            Ok(report) => Event::Agent(report),
-            Err(error) => Event::AgentFailed(error.to_string()),
-        }
-    }))
 }
 
 /// FNV-1a: spreads names over seeds; nothing depends on which hash it is.

@@ -11,6 +11,8 @@ use weir_core::health::{Admin, AgentTiming, Cause, CheckHealth, CheckTiming, Wei
 use super::*;
 use crate::check::Method;
 
+mod judged;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 fn timing() -> CheckTiming {
@@ -24,6 +26,7 @@ fn tcp(name: &str, address: SocketAddr) -> Watched {
         spec: HealthSpec { weight: 10, check: Some(timing()), ..HealthSpec::default() },
         check: Some(Check { address, proxy_line: false, method: Method::Tcp }),
         agent: None,
+        judge: None,
         operator: Operator::default(),
     }
 }
@@ -187,11 +190,10 @@ async fn commands_are_answered_with_what_they_led_to() {
         Err(UnknownServer("b".into()))
     );
     watch.inherit("a", State::Down);
-    watch.verdict("a", AgentReport { max_in_flight: Some(4), ..AgentReport::default() });
     watch.operator("a", OperatorCommand::Admin(Admin::Ready)).await.unwrap();
     let snapshot = watch.snapshot().await;
     let [(_, status)] = snapshot.as_slice() else { panic!("one server") };
-    assert_eq!((status.state, status.cause, status.max_in_flight), (State::Down, Cause::Inherited, Some(4)));
+    assert_eq!((status.state, status.cause, status.weight), (State::Down, Cause::Inherited, 3));
 }
 
 #[tokio::test(start_paused = true)]

@@ -174,6 +174,7 @@ mod tests {
             cause: Cause::Nothing,
             reason: String::new(),
             note: note.map(str::to_owned),
+            judgement: None,
             slow_start: None,
             bits: Bits::default(),
             since: crate::time::Moment::ZERO,

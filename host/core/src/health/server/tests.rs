@@ -31,8 +31,12 @@ fn weight(weight: Option<Weight>) -> Event {
     Event::Operator(OperatorCommand::Weight(weight))
 }
 
+fn report(line: &str) -> AgentReport {
+    parse(format!("{line}\n").as_bytes()).unwrap()
+}
+
 fn says(line: &str) -> Event {
-    Event::Agent(parse(format!("{line}\n").as_bytes()).unwrap())
+    Event::Agent(report(line))
 }
 
 /// A machine and its time, moved by what it asks for.

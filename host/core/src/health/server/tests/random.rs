@@ -87,6 +87,25 @@ impl Model {
     }
 
     fn take(&mut self, event: &Event) {
+        self.take_in(event);
+        if matches!(event, Event::Agent(_) | Event::AgentFailed(_) | Event::AgentJudged { .. }) {
+            self.question_under_way = false;
+        }
+        if self.maint() {
+            self.check_under_way = false;
+            self.results.clear();
+        }
+    }
+
+    /// What a judge said where there are checks.
+    fn judged(&mut self, report: &AgentReport) {
+        self.said.push(AgentReport { health: None, ..report.clone() });
+        if let (Some(health), Some(timing)) = (report.health, self.spec.check) {
+            self.results = vec![(health == Health::Up, timing)];
+        }
+    }
+
+    fn take_in(&mut self, event: &Event) {
         match event {
             Event::Timer | Event::AgentFailed(_) => {}
             Event::CheckPassed | Event::CheckFailed(_) => {
@@ -99,15 +118,36 @@ impl Model {
                     self.said.push(report.clone());
                 }
             }
-            Event::Verdict(report) => self.said.push(report.clone()),
-            Event::Judged(report) => {
-                if std::mem::take(&mut self.check_under_way) {
-                    self.said.push(AgentReport { health: None, ..report.clone() });
-                    if let (Some(health), Some(timing)) = (report.health, self.spec.check) {
-                        self.results = vec![(health == Health::Up, timing)];
-                    }
+            Event::AgentJudged { said, line } => {
+                let report = match (said, line) {
+                    (Judgement::Verdict(report), _) | (Judgement::Nobody, Ok(report)) => report,
+                    _ => &AgentReport::default(),
+                };
+                if self.question_under_way {
+                    self.said.push(report.clone());
                 }
             }
+            Event::CheckJudged { said, seen } => {
+                if std::mem::take(&mut self.check_under_way) {
+                    let passed = match said {
+                        Judgement::Verdict(report) => return self.judged(report),
+                        Judgement::Passed => true,
+                        Judgement::Failed(_) => false,
+                        Judgement::Nobody => seen.is_ok(),
+                    };
+                    self.results.push((passed, self.spec.check.unwrap()));
+                }
+            }
+            Event::TickJudged(Judgement::Verdict(report)) => {
+                if self.spec.check.is_none() {
+                    self.said.push(report.clone());
+                } else if self.results.is_empty() {
+                    self.judged(&AgentReport { health: None, ..report.clone() });
+                } else {
+                    self.judged(report);
+                }
+            }
+            Event::TickJudged(_) => {}
             Event::Unspoken => self.said.clear(),
             Event::Operator(OperatorCommand::Admin(admin)) => self.operator.admin = *admin,
             Event::Operator(OperatorCommand::Weight(weight)) => self.operator.weight = *weight,
@@ -130,13 +170,6 @@ impl Model {
                 self.spec = spec.clone();
             }
         }
-        if matches!(event, Event::Agent(_) | Event::AgentFailed(_) | Event::Verdict(_)) {
-            self.question_under_way = false;
-        }
-        if self.maint() {
-            self.check_under_way = false;
-            self.results.clear();
-        }
     }
 }
 
@@ -155,12 +188,12 @@ fn random_event(random: &mut Random) -> Event {
         "up ready 30%",
         "",
     ];
-    match random.below(23) {
+    match random.below(24) {
         0..=4 => Event::CheckPassed,
         5..=9 => Event::CheckFailed("refused".into()),
         10..=12 => says(random.one(&lines)),
         13 => Event::AgentFailed("gone".into()),
-        14 => Event::Verdict(parse(format!("{}\n", random.one(&lines)).as_bytes()).unwrap()),
+        14 => Event::AgentJudged { said: judgement(random, &lines), line: Ok(report(random.one(&lines))) },
         15 => admin(random.one(&[Admin::Ready, Admin::Ready, Admin::Drain, Admin::Maint])),
         16 => weight(random.one(&[None, Some(Weight::Absolute(0)), Some(Weight::Percent(150))])),
         17 => Event::Inherited(random.one(&[
@@ -173,9 +206,22 @@ fn random_event(random: &mut Random) -> Event {
         ])),
         18 => Event::Retimed(random_spec(random)),
         19 => Event::Moved,
-        20 => Event::Judged(parse(format!("{}\n", random.one(&lines)).as_bytes()).unwrap()),
-        21 => Event::Unspoken,
+        20 => Event::CheckJudged {
+            said: judgement(random, &lines),
+            seen: random.one(&[Ok(()), Err("refused".into())]),
+        },
+        21 => Event::TickJudged(judgement(random, &lines)),
+        22 => Event::Unspoken,
         _ => Event::Timer,
+    }
+}
+
+fn judgement(random: &mut Random, lines: &[&str]) -> Judgement {
+    match random.below(6) {
+        0 => Judgement::Nobody,
+        1 => Judgement::Passed,
+        2 => Judgement::Failed("trapped".into()),
+        _ => Judgement::Verdict(report(random.one(lines))),
     }
 }
 

@@ -154,21 +154,22 @@ fn slow_start_follows_maintenance_but_not_drain() {
 }
 
 #[test]
-fn a_verdict_sets_the_bits_of_an_agent_with_and_without_one() {
-    let verdict = |line: &str| Event::Verdict(parse(format!("{line}\n").as_bytes()).unwrap());
-    let mut scene = Scene::new(HealthSpec { weight: 10, ..HealthSpec::default() });
-    scene.on(verdict("drain 50% maxconn:3"));
+fn what_a_judge_makes_of_an_agents_line_sets_the_bits_of_an_agent() {
+    let judged = |said: Judgement| Event::AgentJudged { said, line: Ok(report("down")) };
+    let mut scene = Scene::new(with_agent());
+    scene.once(&Action::StartAgentCheck, judged(Judgement::Verdict(report("drain 50% maxconn:3"))));
     let status = scene.machine.status();
     assert_eq!((status.state, status.weight, status.max_in_flight), (State::Drain, 5, Some(3)));
-    scene.on(Event::Retimed(HealthSpec { weight: 20, ..HealthSpec::default() }));
-    assert_eq!((scene.state(), scene.weight()), (State::Drain, 10), "new timing is no reason to forget");
-
-    let mut scene = Scene::new(with_agent());
-    scene.next();
-    assert_eq!(scene.machine.deadline(), None);
-    scene.on(verdict("down"));
-    assert_eq!(scene.state(), State::Down);
-    assert!(scene.machine.deadline().is_some(), "the question is answered, the next one planned");
+    assert_eq!(scene.reason(), "drain by its judge");
+    assert_eq!(scene.machine.status().judgement.as_deref(), Some("drain 50% maxconn:3"));
+    scene.on(judged(Judgement::Nobody));
+    assert_eq!(scene.state(), State::Drain, "nobody asked");
+    // An error is shown and changes nothing, as a line that cannot be used.
+    scene.once(&Action::StartAgentCheck, judged(Judgement::Failed("no such word".into())));
+    assert_eq!((scene.state(), scene.machine.status().note.as_deref()), (State::Drain, Some("no such word")));
+    // Without a judge the line means what it says.
+    scene.once(&Action::StartAgentCheck, judged(Judgement::Nobody));
+    assert_eq!((scene.state(), scene.reason()), (State::Down, "down by its agent"));
 }
 
 #[test]
@@ -281,7 +282,10 @@ fn a_check_that_moved_is_due_soon_and_leaves_the_standing_as_it_was() {
 
 #[test]
 fn a_judge_decides_at_once_and_what_it_leaves_open_stays() {
-    let judged = |line: &str| Event::Judged(parse(format!("{line}\n").as_bytes()).unwrap());
+    let judged = |line: &str| Event::CheckJudged {
+        said: Judgement::Verdict(report(line)),
+        seen: Err("the judge was asked, and so this does not count".into()),
+    };
     let mut scene = Scene::new(checked());
     scene.once(&Action::StartCheck, judged("up 50%"));
     assert_eq!((scene.state(), scene.weight()), (State::Up, 5));
@@ -289,13 +293,55 @@ fn a_judge_decides_at_once_and_what_it_leaves_open_stays() {
     assert_eq!((scene.state(), scene.reason()), (State::Down, "check failed: queue of 900"));
     scene.once(&Action::StartCheck, judged("100%"));
     assert_eq!((scene.state(), scene.weight()), (State::Down, 10));
+    assert_eq!(scene.machine.status().judgement.as_deref(), Some("100%"));
     scene.once(&Action::StartCheck, judged("up drain"));
-    assert_eq!((scene.state(), scene.reason()), (State::Drain, "drain by its agent"));
+    assert_eq!((scene.state(), scene.reason()), (State::Drain, "drain by its judge"));
     // A judge that fails is one failed check of three.
-    scene.fail();
+    let failed = Event::CheckJudged { said: Judgement::Failed("trapped".into()), seen: Ok(()) };
+    scene.once(&Action::StartCheck, failed);
     assert_eq!(scene.state(), State::Drain);
+    assert_eq!(scene.machine.status().note.as_deref(), Some("1 of 3 failed checks: trapped"));
     scene.on(judged("maint"));
     assert_eq!(scene.state(), State::Drain, "nobody asked");
     scene.on(Event::Unspoken);
     assert_eq!((scene.state(), scene.weight()), (State::Up, 10));
+    assert_eq!(scene.machine.status().judgement, None);
+}
+
+#[test]
+fn where_nobody_judges_the_check_itself_decides_by_rise_and_fall() {
+    let unjudged = |seen: Result<(), String>| Event::CheckJudged { said: Judgement::Nobody, seen };
+    let mut scene = Scene::new(checked());
+    scene.once(&Action::StartCheck, unjudged(Ok(())));
+    assert_eq!((scene.state(), scene.machine.status().judgement.as_deref()), (State::Up, Some("nobody judged")));
+    scene.once(&Action::StartCheck, unjudged(Err("status 503".into())));
+    scene.once(&Action::StartCheck, unjudged(Err("status 503".into())));
+    assert_eq!(scene.state(), State::Up);
+    scene.once(&Action::StartCheck, unjudged(Err("status 503".into())));
+    assert_eq!((scene.state(), scene.reason()), (State::Down, "check failed: status 503"));
+}
+
+#[test]
+fn time_alone_can_run_a_verdict_out_but_is_no_first_opinion() {
+    let tick = |line: &str| Event::TickJudged(Judgement::Verdict(report(line)));
+    let mut scene = Scene::new(checked());
+    scene.on(tick("up"));
+    assert_eq!((scene.state(), scene.reason()), (State::Down, "no check has ended yet"));
+    scene.pass();
+    scene.on(tick("down # silent for a minute"));
+    assert_eq!((scene.state(), scene.reason()), (State::Down, "check failed: silent for a minute"));
+    scene.on(tick("up 50%"));
+    scene.on(tick(""));
+    assert_eq!((scene.state(), scene.weight()), (State::Up, 5));
+    assert_eq!(scene.machine.status().judgement.as_deref(), Some("up 50%"), "silence is no word");
+    for said in [Judgement::Nobody, Judgement::Failed("trapped".into()), Judgement::Passed] {
+        assert_eq!(scene.on(Event::TickJudged(said)), []);
+    }
+    // Nothing is checked in maintenance, so this is how a judge takes its own word back.
+    scene.on(tick("maint"));
+    assert_eq!(scene.state(), State::Maint);
+    scene.pending.clear();
+    scene.on(tick("ready"));
+    scene.pass();
+    assert_eq!(scene.state(), State::Up);
 }
