@@ -1,7 +1,7 @@
 //! Fleet files that the lab writes: one node, loopback, ports that were free a moment ago.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -30,6 +30,9 @@ pub(crate) struct Fleet {
     pub(crate) pools: BTreeMap<String, Pool>,
     /// What clients connect to.
     pub(crate) services: BTreeMap<String, Service>,
+    /// How an L4 node checks the L7 nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    l4: Option<L4>,
 }
 
 /// `[paths]`
@@ -57,6 +60,24 @@ pub(crate) struct Metrics {
 struct Node {
     roles: Vec<&'static str>,
     workers: u32,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    addresses: Vec<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    join: Option<u32>,
+}
+
+/// `[l4]`
+#[derive(Debug, Clone, Serialize)]
+struct L4 {
+    judge: String,
+    check: NodeCheck,
+}
+
+/// `[l4.check]`
+#[derive(Debug, Clone, Serialize)]
+struct NodeCheck {
+    path: &'static str,
+    interval: &'static str,
 }
 
 /// `[agent]`
@@ -86,6 +107,8 @@ pub(crate) struct Pool {
     pub(crate) check: Option<Check>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) agent_check: Option<AgentCheck>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) judge: Option<String>,
     pub(crate) servers: Vec<Server>,
 }
 
@@ -129,6 +152,8 @@ pub(crate) struct Server {
 pub(crate) struct Service {
     pub(crate) port: u16,
     pub(crate) pool: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    addresses: Vec<IpAddr>,
 }
 
 impl Fleet {
@@ -143,13 +168,39 @@ impl Fleet {
             version: 1,
             log: Log { level: "info".into(), access: folder.join("access.log").display().to_string() },
             metrics: Metrics { enabled: true, listen: free_address()? },
-            nodes: BTreeMap::from([(NODE.to_owned(), Node { roles: vec!["l7", "agent"], workers: 0 })]),
+            nodes: BTreeMap::from([(NODE.to_owned(), Node::new("l7", "agent"))]),
             agent: Agent { listen: free_address()?, file: folder.join("agent-check") },
             plugins: BTreeMap::new(),
             pools: BTreeMap::new(),
             services: BTreeMap::new(),
+            l4: None,
             paths,
         })
+    }
+
+    /// A fleet whose node is an L4 node, `own` its address. It checks L7 nodes at these addresses and this port every tenth of a second,
+    /// and a plugin of the name `judge` judges that.
+    pub(crate) fn balancing(
+        folder: &Path,
+        own: IpAddr,
+        l7: &[IpAddr],
+        port: u16,
+        judge: &str,
+    ) -> Result<Self> {
+        let mut fleet = Self::new(folder)?;
+        let l4 = Node { addresses: vec![own], ..Node::new("l4", "agent") };
+        fleet.nodes.insert(NODE.into(), l4);
+        for (number, address) in (1..).zip(l7) {
+            let node = Node { addresses: vec![*address], join: Some(number), ..Node::new("l7", "agent") };
+            fleet.nodes.insert(format!("l7-{number}"), node);
+        }
+        fleet.pools.insert("web".into(), Pool::of(&[free_address()?]));
+        // Of the addresses for documentation.
+        let addresses = vec![Ipv4Addr::new(198, 51, 100, 1).into()];
+        fleet.services.insert("web".into(), Service { port, pool: "web".into(), addresses });
+        let check = NodeCheck { path: "/state", interval: "100ms" };
+        fleet.l4 = Some(L4 { judge: judge.into(), check });
+        Ok(fleet)
     }
 
     /// Runs with this many workers; 0 is one for each core.
@@ -170,7 +221,8 @@ impl Fleet {
     pub(crate) fn service(&mut self, name: &str, pool: Pool) -> Result<SocketAddr> {
         let address = free_address()?;
         self.pools.insert(name.into(), pool);
-        self.services.insert(name.into(), Service { port: address.port(), pool: name.into() });
+        let service = Service { port: address.port(), pool: name.into(), addresses: Vec::new() };
+        self.services.insert(name.into(), service);
         Ok(address)
     }
 
@@ -187,6 +239,12 @@ impl Fleet {
     }
 }
 
+impl Node {
+    fn new(role: &'static str, other: &'static str) -> Self {
+        Self { roles: vec![role, other], workers: 0, addresses: Vec::new(), join: None }
+    }
+}
+
 impl Pool {
     /// These servers with these weights, without checks: up from the first moment.
     pub(crate) fn unchecked(servers: &[DemoServer], weights: &[u16]) -> Self {
@@ -195,7 +253,14 @@ impl Pool {
             address: server.address,
             weight: *weight,
         });
-        Self { scheduler: None, key: None, check: None, agent_check: None, servers: servers.collect() }
+        Self {
+            scheduler: None,
+            key: None,
+            check: None,
+            agent_check: None,
+            judge: None,
+            servers: servers.collect(),
+        }
     }
 
     /// Servers elsewhere, of equal weight, without checks.
@@ -205,7 +270,14 @@ impl Pool {
             address: *address,
             weight: 1,
         });
-        Self { scheduler: None, key: None, check: None, agent_check: None, servers: servers.collect() }
+        Self {
+            scheduler: None,
+            key: None,
+            check: None,
+            agent_check: None,
+            judge: None,
+            servers: servers.collect(),
+        }
     }
 
     /// With an HTTP check, quick enough for a person to watch.

@@ -44,14 +44,24 @@ impl Node {
     }
 
     /// As [`Node::start`] with a command that becomes weir: `taskset -c 0 weir`, another build.
-    pub(crate) fn start_as(mut weir: Command, fleet: &Fleet, folder: &Path) -> Result<Self> {
+    pub(crate) fn start_as(weir: Command, fleet: &Fleet, folder: &Path) -> Result<Self> {
+        Self::begin(weir, "run", fleet, folder)
+    }
+
+    /// `weir host` alone: of a node with a network side, the half that decides and can change nothing. It says READY when it has waited long
+    /// enough for the other half.
+    pub(crate) fn start_host(fleet: &Fleet, folder: &Path) -> Result<Self> {
+        Self::begin(Command::new(paths::weir()), "host", fleet, folder)
+    }
+
+    fn begin(mut weir: Command, word: &str, fleet: &Fleet, folder: &Path) -> Result<Self> {
         let file = folder.join("fleet.toml");
         fleet.write(&file)?;
         let socket = folder.join("notify.sock");
         drop(std::fs::remove_file(&socket));
         let notices = UnixDatagram::bind(&socket).context("cannot listen for the node's READY")?;
         let log = folder.join("weir.log");
-        weir.arg("run").arg("--fleet").arg(&file).args(["--node", NODE]).env("NOTIFY_SOCKET", &socket);
+        weir.arg(word).arg("--fleet").arg(&file).args(["--node", NODE]).env("NOTIFY_SOCKET", &socket);
         let process = Process::start(&mut weir, &log)?;
         let node =
             Self { process, file, socket: fleet.socket(), metrics: fleet.metrics.listen, log: log.clone() };

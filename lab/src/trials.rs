@@ -9,6 +9,7 @@ mod demo;
 mod drain;
 mod failover;
 mod ipvs;
+mod judges;
 mod misbehaviour;
 mod reload;
 mod servers;
@@ -67,6 +68,11 @@ pub(crate) const ALL: &[Trial] = &[
         name: "agents",
         promise: "the node's agent file and a server's agent are obeyed",
         tried: agents::run,
+    },
+    Trial {
+        name: "judges",
+        promise: "a plugin judges the checks of L4 nodes and of pools, and one that fails takes nobody out",
+        tried: judges::run,
     },
     Trial {
         name: "misbehaviour",

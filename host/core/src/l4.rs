@@ -43,4 +43,4 @@ pub use explain::{Explanation, Flow, NoExplanation, Outcome, Supposed, Suppositi
 pub use layout::{Layout, Target};
 pub use machine::{Action, Event, Machine};
 pub use receiver::{MAX_SEGMENT, has_tunnels, receiver};
-pub use status::{AddressStatus, Announcing, NodeStatus, Status};
+pub use status::{AddressStatus, Announcing, CheckStatus, NodeStatus, Status};

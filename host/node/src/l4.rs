@@ -3,6 +3,7 @@
 //! What is decided is in [`weir_core::l4`]; here one task owns that machine, so that a check's result, a file and an operator
 //! never run into each other.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +14,21 @@ use weir_core::config::{CheckType, Fleet, NodeCheck};
 use weir_core::desired::speaker::Key;
 use weir_core::health::{Admin, HealthSpec, Operator, OperatorCommand, Status};
 use weir_core::l4::{self, Action, Event, Keys, Layout, Machine, Target};
+use weir_core::model::State;
 use weir_probe::check::{Check, HttpCheck, Method};
 use weir_probe::{Clock, Watch, Watched};
 
+use crate::judge::{JudgeChange, JudgePlugin};
 use crate::network::Network;
+use crate::pools::Ground;
 use crate::settings;
+use crate::status::JudgeStatus;
 
 /// The first part of the name by which operators speak of nodes: `nodes/l7-1`.
 pub(crate) const NODES: &str = "nodes";
+
+/// How long the first round of checks waits for the judge: a plugin of a usual size is compiled in a tenth of a second.
+const JUDGE_LOADS: Duration = Duration::from_secs(3);
 
 /// How long a disable file that has come or gone goes unseen at most.
 const FILE_EVERY: Duration = Duration::from_millis(250);
@@ -40,6 +48,7 @@ pub(crate) struct Balancing {
     told: mpsc::UnboundedSender<Told>,
     watch: Watch,
     layout: Layout,
+    judge: Option<JudgePlugin>,
 }
 
 /// A fleet file's part for this node, before anything is changed.
@@ -48,22 +57,33 @@ pub(crate) struct Prepared {
     keys: Keys,
     layout: Layout,
     watched: Vec<Watched>,
+    judge: JudgeChange,
 }
 
 impl Prepared {
-    /// All that can be wrong with it is wrong here. `operator` says what was ordered of nodes.
-    pub(crate) fn new(fleet: &Arc<Fleet>, operator: impl Fn(&str) -> Operator) -> anyhow::Result<Self> {
-        if let Some(judge) = &fleet.l4.judge {
-            tracing::warn!(%judge, "l4.judge is not asked in this version: the status of a check decides");
-        }
+    /// All that can be wrong with it is wrong here. `running` is what it will be applied to; `operator` says what was ordered of nodes.
+    pub(crate) fn new(
+        fleet: &Arc<Fleet>,
+        running: Option<&Balancing>,
+        ground: &Ground,
+        operator: impl Fn(&str) -> Operator,
+    ) -> anyhow::Result<Self> {
+        let running = running.and_then(|balancing| balancing.judge.as_ref());
+        let judge = JudgeChange::of(running, fleet.l4.judge.as_ref(), NODES, fleet, ground)?;
         let layout = Layout::of(fleet);
-        let watched = layout.targets().iter().map(|target| watched(fleet, target, &operator));
+        let asked = judge.outcome(running);
+        let watched = layout.targets().iter().map(|target| watched(fleet, target, asked, &operator));
         let watched = watched.collect::<anyhow::Result<_>>().context("l4.check")?;
-        Ok(Self { fleet: Arc::clone(fleet), keys: keys(fleet), layout, watched })
+        Ok(Self { fleet: Arc::clone(fleet), keys: keys(fleet), layout, watched, judge })
     }
 }
 
-fn watched(fleet: &Fleet, target: &Target, operator: &impl Fn(&str) -> Operator) -> anyhow::Result<Watched> {
+fn watched(
+    fleet: &Fleet,
+    target: &Target,
+    judge: Option<&JudgePlugin>,
+    operator: &impl Fn(&str) -> Operator,
+) -> anyhow::Result<Watched> {
     anyhow::ensure!(
         target.via.is_none(),
         "through = \"tunnel\": this version checks the nodes' own addresses only"
@@ -75,8 +95,17 @@ fn watched(fleet: &Fleet, target: &Target, operator: &impl Fn(&str) -> Operator)
         spec: HealthSpec { weight, check: Some(timing), ..HealthSpec::default() },
         check: Some(check(&fleet.l4.check, target)?),
         agent: None,
+        judge: judge.map(|judge| judge.of(&target.node, labels(target))),
         operator: operator(target.node.as_str()),
     })
+}
+
+/// What a judge is told of a target beside the node's name: one node may have several.
+fn labels(target: &Target) -> Arc<[(String, String)]> {
+    let through = if target.via.is_some() { "tunnel" } else { "node" };
+    let address = [("address", target.to.to_string()), ("through", through.to_owned())];
+    let path = target.path.iter().map(|path| ("path", path.clone()));
+    address.into_iter().chain(path).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 fn check(check: &NodeCheck, target: &Target) -> anyhow::Result<Check> {
@@ -109,22 +138,29 @@ fn keys(fleet: &Fleet) -> Keys {
 }
 
 impl Balancing {
-    /// Begins to check. Nothing is wanted of the sidecar before the first round is over. `changed` is notified of each decision.
-    pub(crate) fn start(
-        node: &str,
-        clock: Clock,
+    /// Begins to check. Nothing is wanted of the sidecar before the first round is over, and no round begins before the judge is
+    /// loaded, or should have been.
+    pub(crate) async fn start(
+        ground: &Ground,
         network: Network,
         prepared: Prepared,
         operator: Operator,
-        changed: Arc<Notify>,
     ) -> Self {
-        let Prepared { fleet, keys, layout, watched } = prepared;
+        let Prepared { fleet, keys, layout, watched, judge: change } = prepared;
+        let mut judge = None;
+        change.apply(&mut judge);
+        if let Some(judge) = &judge {
+            judge.is_loaded(JUDGE_LOADS).await;
+        }
+        let (node, clock, changed) = (ground.node.as_str(), ground.clock, Arc::clone(&ground.changed));
         let (told, inbox) = mpsc::unbounded_channel();
         let disable_file = fleet.l4.disable_file.to_path_buf();
         let machine = Machine::new(fleet, node, keys, operator.admin, clock.now());
         tokio::spawn(decide(machine, clock, network, inbox, changed));
         let news = told.clone();
+        let mut seen: BTreeMap<Arc<str>, State> = BTreeMap::new();
         let on_change = move |target: &Arc<str>, status: &Status| {
+            log_status(target, seen.insert(Arc::clone(target), status.state), status);
             let event = Event::Health { target: Arc::clone(target), status: Box::new(status.clone()) };
             // A machine that is gone decides for nobody.
             let _ = news.send(Told::Event(event));
@@ -132,7 +168,7 @@ impl Balancing {
         let watch = Watch::start(clock, settings::seed(node, NODES), on_change);
         watch.set(watched);
         tokio::spawn(watch_file(disable_file, told.clone()));
-        Self { name: node.to_owned(), told, watch, layout }
+        Self { name: node.to_owned(), told, watch, layout, judge }
     }
 
     fn tell(&self, event: Event) {
@@ -145,6 +181,18 @@ impl Balancing {
         // The machine first: news of a target that it does not know would be lost.
         self.tell(Event::Fleet(prepared.fleet, prepared.keys));
         self.watch.set(prepared.watched);
+        // The old judge last: a question to one that is gone would be answered by nobody.
+        prepared.judge.apply(&mut self.judge);
+    }
+
+    /// The plugin of this name judges here, and is tried again.
+    pub(crate) fn retry(&self, name: &str) -> bool {
+        self.judge.as_ref().is_some_and(|judge| judge.retry(name))
+    }
+
+    /// The judge, if there is one, and how often it was asked.
+    pub(crate) fn judge_status(&self) -> Option<JudgeStatus> {
+        self.judge.as_ref().map(|judge| judge.status(self.watch.judgements()))
     }
 
     /// An operator's word about this node or about an L7 node. Says what came of it.
@@ -196,6 +244,20 @@ impl Balancing {
     pub(crate) fn stop(&self, why: &str) -> impl Future<Output = ()> + use<> {
         self.tell(Event::Stop(why.to_owned()));
         self.flushed()
+    }
+}
+
+/// A change of state is news; what leads up to one is for whoever looks closer.
+fn log_status(target: &str, before: Option<State>, status: &Status) {
+    let (state, weight, reason) = (status.state.as_str(), status.weight, &status.reason);
+    let note = status.note.as_deref().unwrap_or_default();
+    let judge = status.judgement.as_deref().unwrap_or_default();
+    if before == Some(status.state) {
+        tracing::debug!(target, state, weight, %reason, note, judge, "l7 node");
+    } else if status.state == State::Down && before.is_some() {
+        tracing::warn!(target, state, weight, %reason, judge, "l7 node");
+    } else {
+        tracing::info!(target, state, weight, %reason, judge, "l7 node");
     }
 }
 

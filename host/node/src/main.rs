@@ -12,6 +12,7 @@ mod command;
 mod dns;
 mod explain;
 mod fleet;
+mod judge;
 mod keeper;
 mod l4;
 mod launch;

@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 use weir_core::model::State;
 use weir_wasm::CustomValue;
 
+use crate::l4::NODES;
 use crate::status::{NodeStatus, PoolStatus, ServerStatus};
 
 /// The text of a scrape.
@@ -37,6 +38,7 @@ impl Collector for Scrape {
         node(&mut out, &self.0)?;
         pools(&mut out, &self.0.pools)?;
         servers(&mut out, &self.0.pools)?;
+        judges(&mut out, &self.0)?;
         dns(&mut out, &self.0)?;
         network::encode(&mut out, &self.0)?;
         plugins(&mut out, &self.0)
@@ -308,6 +310,16 @@ fn servers(out: &mut Out, pools: &[PoolStatus]) -> Result<(), Error> {
     )
 }
 
+fn judges(out: &mut Out, status: &NodeStatus) -> Result<(), Error> {
+    let pools = status.pools.iter().filter_map(|pool| Some((pool.name.as_str(), pool.judge.as_ref()?)));
+    let nodes = status.l4_judge.iter().map(|judge| (NODES, judge));
+    let counts = pools.chain(nodes).flat_map(|(of, judge)| {
+        [("decided", judge.decided), ("failed", judge.failed), ("nobody", judge.nobody)]
+            .map(|(outcome, n)| (vec![("of", of), ("plugin", judge.plugin.as_str()), ("outcome", outcome)], n))
+    });
+    out.counters("judgements", "Questions to plugins that judge checks, by what came of them", counts)
+}
+
 fn plugins(out: &mut Out, status: &NodeStatus) -> Result<(), Error> {
     const STATES: [&str; 7] =
         ["absent", "loading", "canary", "active", "backing-off", "quarantined", "rejected"];
@@ -331,7 +343,7 @@ fn plugins(out: &mut Out, status: &NodeStatus) -> Result<(), Error> {
     };
     out.gauges(
         "plugin_serving",
-        "Whether a version of the plugin decides; 0: weighted round robin does",
+        "Whether a version of the plugin decides; 0: the host decides as without one",
         each(|p| f64::from(u8::from(p.serving))),
     )?;
     out.gauges(

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! probe::Watch --standing--> Keeper --view--> proxy::Pool --> workers
-//!                              ^  |                            |
+//!    ^ HostedJudge             ^  |                            |
 //!                      replan  |  v plan                       | instances, failures
 //!                           HostedScheduler  <-----------------+
 //! ```
@@ -20,9 +20,11 @@ use weir_probe::{Clock, Watch, Watched};
 use weir_proxy::{Pool, PoolSettings};
 use weir_wasm::{HostedScheduler, InstanceSpec, Runtime};
 
+use crate::judge::{JudgeChange, JudgePlugin};
 use crate::keeper::{Keeper, News};
 use crate::operator::OperatorStates;
 use crate::settings;
+use crate::status::JudgeStatus;
 
 /// What pools share.
 pub(crate) struct Ground {
@@ -59,10 +61,18 @@ pub(crate) struct RunningPool {
     keeper: Keeper,
     watch: Watch,
     policy: Option<Scheduler>,
+    judge: Option<JudgePlugin>,
 }
 
-/// What a changed fleet file does to a pool's policy.
-pub(crate) enum PolicyChange {
+/// What a changed fleet file does to a pool, as far as that may fail.
+pub(crate) struct Change {
+    policy: PolicyChange,
+    judge: JudgeChange,
+    watched: Vec<Watched>,
+}
+
+/// What it does to the pool's policy.
+enum PolicyChange {
     /// Nothing.
     None,
     /// Another file, configuration or limit for the same name.
@@ -84,7 +94,8 @@ pub(crate) struct Prepared<'a> {
     name: &'a config::Name,
     pool: &'a config::Pool,
     settings: PoolSettings,
-    watched: Vec<Watched>,
+    fleet: &'a Fleet,
+    operators: &'a OperatorStates,
     scheduler: Option<(config::Name, InstanceSpec)>,
 }
 
@@ -93,8 +104,8 @@ impl<'a> Prepared<'a> {
     pub(crate) fn new(
         name: &'a config::Name,
         pool: &'a config::Pool,
-        fleet: &Fleet,
-        operators: &OperatorStates,
+        fleet: &'a Fleet,
+        operators: &'a OperatorStates,
     ) -> anyhow::Result<Self> {
         let in_pool = || format!("pools.{name}");
         let plugin = |scheduler: &config::Name| {
@@ -105,8 +116,8 @@ impl<'a> Prepared<'a> {
             name,
             pool,
             settings: settings::pool(pool).with_context(in_pool)?,
-            watched: settings::watched(pool, |server| operators.get(name.as_str(), server))
-                .with_context(in_pool)?,
+            fleet,
+            operators,
             scheduler: pool.scheduler.as_ref().and_then(plugin),
         })
     }
@@ -140,7 +151,8 @@ impl RunningPool {
             standing.tell(News::Standing(Arc::clone(server), status.standing()));
             changed.notify_one();
         });
-        let mut running = Self { config: prepared.pool.clone(), proxy, keeper, watch, policy: None };
+        let mut running =
+            Self { config: prepared.pool.clone(), proxy, keeper, watch, policy: None, judge: None };
         let change = running.stage(ground, &prepared)?;
         running.apply(prepared, change);
         Ok(running)
@@ -149,8 +161,17 @@ impl RunningPool {
     /// Makes what a change of the pool needs, and changes nothing yet.
     ///
     /// # Errors
-    /// Where a thread or a directory for another plugin cannot be had.
-    pub(crate) fn stage(&self, ground: &Ground, prepared: &Prepared<'_>) -> anyhow::Result<PolicyChange> {
+    /// Where a check cannot be made of what the file says, or a thread or a directory for another plugin cannot be had.
+    pub(crate) fn stage(&self, ground: &Ground, prepared: &Prepared<'_>) -> anyhow::Result<Change> {
+        let (name, running) = (prepared.name.as_str(), self.judge.as_ref());
+        let judge = JudgeChange::of(running, prepared.pool.judge.as_ref(), name, prepared.fleet, ground)?;
+        let operator = |server: &str| prepared.operators.get(name, server);
+        let watched = settings::watched(prepared.pool, judge.outcome(running), operator)
+            .with_context(|| format!("pools.{name}"))?;
+        Ok(Change { policy: self.stage_policy(ground, prepared)?, judge, watched })
+    }
+
+    fn stage_policy(&self, ground: &Ground, prepared: &Prepared<'_>) -> anyhow::Result<PolicyChange> {
         match (&self.policy, &prepared.scheduler) {
             (None, None) => Ok(PolicyChange::None),
             (Some(policy), Some((name, spec))) if policy.name == *name => Ok(match policy.spec == *spec {
@@ -175,8 +196,8 @@ impl RunningPool {
     }
 
     /// Applies what the fleet file says now. Servers that stay keep everything that is known of them.
-    pub(crate) fn apply(&mut self, prepared: Prepared<'_>, change: PolicyChange) {
-        match change {
+    pub(crate) fn apply(&mut self, prepared: Prepared<'_>, change: Change) {
+        match change.policy {
             PolicyChange::None => {}
             PolicyChange::Reconfigure(spec) => {
                 if let Some(policy) = &mut self.policy {
@@ -192,7 +213,9 @@ impl RunningPool {
         self.proxy.set_settings(prepared.settings);
         // Members first: news of a server that is not a member yet would be lost.
         self.keeper.tell(News::Members(settings::members(prepared.pool)));
-        self.watch.set(prepared.watched);
+        self.watch.set(change.watched);
+        // The old judge last: a question to one that is gone would be answered by nobody.
+        change.judge.apply(&mut self.judge);
         self.config = prepared.pool.clone();
     }
 
@@ -209,6 +232,16 @@ impl RunningPool {
     /// Its plugin, if it has one.
     pub(crate) fn hosted(&self) -> Option<&Arc<HostedScheduler>> {
         self.policy.as_ref().map(|p| &p.hosted)
+    }
+
+    /// Its judge, if it has one, and how often that was asked.
+    pub(crate) fn judge_status(&self) -> Option<JudgeStatus> {
+        self.judge.as_ref().map(|judge| judge.status(self.watch.judgements()))
+    }
+
+    /// The plugin of this name judges here, and is tried again.
+    pub(crate) fn retry_judge(&self, name: &str) -> bool {
+        self.judge.as_ref().is_some_and(|judge| judge.retry(name))
     }
 
     /// An operator's command about one of its servers.

@@ -82,7 +82,11 @@ pub(crate) fn troubles(status: &NodeStatus) -> Vec<String> {
             let instead = match (plugin.serving, plugin.last_good) {
                 (true, true) => "the last good version decides",
                 (true, false) => "the version before decides",
-                (false, _) => "weighted round robin decides",
+                (false, _) => match plugin.world {
+                    Kind::Scheduler => "weighted round robin decides",
+                    Kind::AgentCheck => "checks are judged as without a plugin",
+                    Kind::DnsAnswers => "all healthy addresses are answered",
+                },
             };
             troubles.push(format!(
                 "plugin {} is {}: {}; {instead}",

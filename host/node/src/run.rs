@@ -176,7 +176,7 @@ async fn serve(file: FleetFile, name: String, level: LogLevel) -> anyhow::Result
         file,
     };
     if this.has(Role::L4) {
-        node.start_balancing(&fleet)?;
+        node.start_balancing(&fleet).await?;
     }
     if this.has(Role::L7) {
         node.receive(&fleet);
@@ -406,6 +406,7 @@ impl Node {
     fn retry_plugin(&self, name: &str) -> Result<String, String> {
         let mut found = false;
         for (pool, running) in &self.pools {
+            found |= running.retry_judge(name);
             let Some(hosted) = running.hosted() else { continue };
             let instance = settings::instance_name(scheduler(running.config()), pool.as_str());
             if instance.as_ref() == name || scheduler(running.config()) == name {
@@ -413,6 +414,7 @@ impl Node {
                 found = true;
             }
         }
+        found |= self.balancing.as_ref().is_some_and(|balancing| balancing.retry(name));
         found |= self.dns.as_ref().is_some_and(|dns| dns.retry(name));
         if found {
             Ok(format!("{name} is tried again; weir plugin list shows how it went"))

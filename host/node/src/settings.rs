@@ -13,6 +13,8 @@ use weir_probe::check::{Check, HttpCheck, Method};
 use weir_proxy::{ClientTimeouts, Key, PoolSettings, ServerTimeouts};
 use weir_wasm::InstanceSpec;
 
+use crate::judge::JudgePlugin;
+
 /// Who is in the pool.
 pub(crate) fn members(pool: &config::Pool) -> Vec<Member> {
     let member = |s: &config::Server| Member {
@@ -26,6 +28,7 @@ pub(crate) fn members(pool: &config::Pool) -> Vec<Member> {
 /// How the pool's servers are watched. `operator` says what was ordered before this process began.
 pub(crate) fn watched(
     pool: &config::Pool,
+    judge: Option<&JudgePlugin>,
     operator: impl Fn(&str) -> Operator,
 ) -> anyhow::Result<Vec<Watched>> {
     let watch = |s: &config::Server| -> anyhow::Result<Watched> {
@@ -43,6 +46,9 @@ pub(crate) fn watched(
                 .agent_check
                 .as_ref()
                 .map(|a| Question { address: SocketAddr::new(s.address.ip(), a.port), send: a.send.clone() }),
+            judge: judge.map(|judge| {
+                judge.of(&s.name, s.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
+            }),
             operator: operator(s.name.as_str()),
         })
     };

@@ -36,6 +36,8 @@ pub(crate) struct NodeStatus {
     pub(crate) network: Option<NetworkStatus>,
     /// On an L4 node: what it decides.
     pub(crate) l4: Option<l4::Status>,
+    /// On an L4 node whose checks a plugin judges: how often it did.
+    pub(crate) l4_judge: Option<JudgeStatus>,
     /// On a DNS node: its server.
     pub(crate) dns: Option<DnsStatus>,
     /// By name.
@@ -106,6 +108,19 @@ pub(crate) struct NetworkStatus {
     pub(crate) observed: Option<Observed>,
 }
 
+/// A plugin that judges checks.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct JudgeStatus {
+    /// Its name in the fleet file.
+    pub(crate) plugin: String,
+    /// Observations that it decided.
+    pub(crate) decided: u64,
+    /// Those at which it failed: each counts as a failed check.
+    pub(crate) failed: u64,
+    /// Those that found no version of it: decided as without a judge.
+    pub(crate) nobody: u64,
+}
+
 /// One service.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct ServiceStatus {
@@ -142,6 +157,8 @@ pub(crate) struct PoolStatus {
     pub(crate) client_aborts: u64,
     /// Times to the first byte since the pool was made.
     pub(crate) latency: Latency,
+    /// The plugin that judges its checks and agents, if any.
+    pub(crate) judge: Option<JudgeStatus>,
     /// In the order of the fleet file.
     pub(crate) servers: Vec<ServerStatus>,
 }
@@ -169,6 +186,8 @@ pub(crate) struct ServerStatus {
     pub(crate) reason: String,
     /// What is odd without having decided anything.
     pub(crate) note: Option<String>,
+    /// What its judge said last, in the words of agents; `None` where none was asked.
+    pub(crate) judgement: Option<String>,
     /// How long it has been in this state, seconds.
     pub(crate) state_seconds: u64,
     /// Who said what: operator, agent and check are separate.

@@ -42,7 +42,9 @@ fn every_built_plugin_is_a_plugin_and_imports_what_the_host_offers() {
         assert_eq!(foreign, wanted, "{name} imports");
 
         let kind = match name.as_str() {
-            "wrong-world" | "http-status" | "agent-words" | "latency-shed" => "checking",
+            "wrong-world" | "http-status" | "agent-words" | "latency-shed" | "queue-depth" | "misjudge" => {
+                "checking"
+            }
             "failover" | "weighted" | "multifo" | "subset" | "sticky-subnet" | "geo" => "answering",
             _ => "scheduling",
         };

@@ -1,4 +1,4 @@
-//! The worked example of the book is this plugin: what it prints is what is here.
+//! The worked examples of the book are plugins of this checkout: what it prints is what is here.
 
 use std::fs;
 use std::path::Path;
@@ -18,11 +18,13 @@ fn quotes(page: &str) -> Vec<(&str, &str)> {
 #[test]
 fn every_quote_in_the_book_is_in_the_file_that_it_names() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let page = fs::read_to_string(root.join("docs/src/writing-a-scheduler.md")).unwrap();
-    let quotes = quotes(&page);
-    assert!(quotes.len() >= 4, "the page quotes {} times", quotes.len());
-    for (file, block) in quotes {
-        let text = fs::read_to_string(root.join(file)).unwrap();
-        assert!(text.contains(block), "not in {file}, but in the book:\n{block}");
+    for page in ["writing-a-scheduler.md", "writing-a-judge.md"] {
+        let text = fs::read_to_string(root.join("docs/src").join(page)).unwrap();
+        let quotes = quotes(&text);
+        assert!(quotes.len() >= 4, "{page} quotes {} times", quotes.len());
+        for (file, block) in quotes {
+            let text = fs::read_to_string(root.join(file)).unwrap();
+            assert!(text.contains(block), "not in {file}, but in {page}:\n{block}");
+        }
     }
 }

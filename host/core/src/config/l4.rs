@@ -21,8 +21,8 @@ pub struct L4 {
     pub quorum: Quorum,
     /// What happens when no l7 node of a service is healthy.
     pub all_down: AllNodesDown,
-    /// The plugin instance that judges what checks see, by its name in `plugins`. Absent: a check passes by its status alone. Not in this
-    /// version: it is read, and nobody is asked.
+    /// The plugin instance that judges what checks see, by its name in `plugins`. Absent, or while it cannot be asked: a check passes by
+    /// what it expects.
     pub judge: Option<Name>,
     /// While this file exists on an l4 node, the node announces nothing; it is left without breaking a connection.
     pub disable_file: AbsolutePath,
@@ -182,6 +182,16 @@ pub enum Through {
     Node,
     /// To the service address through the node's tunnel, as clients' packets go.
     Tunnel,
+}
+
+impl Through {
+    /// The word in the file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Node => "node",
+            Self::Tunnel => "tunnel",
+        }
+    }
 }
 
 /// How long the kernel remembers connections on which nothing happens. It sees clients' packets only, since l7 nodes answer directly.

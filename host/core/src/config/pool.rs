@@ -43,6 +43,9 @@ pub struct Pool {
     pub check: Option<Check>,
     /// Question to an agent on each server. Absent: none.
     pub agent_check: Option<AgentCheck>,
+    /// The plugin instance that judges what checks see and agents say, by its name in `plugins`. Absent, or while it cannot be asked: a
+    /// check passes by what it expects, and the words of agents mean what they mean to HAProxy.
+    pub judge: Option<Name>,
     /// The servers, at least one. Their order is the order in which a scheduler sees them.
     pub servers: Vec<Server>,
 }

@@ -7,7 +7,7 @@ use super::announcement::{Keys, lacks_key, speaker};
 use super::layout::{Layout, in_join_order};
 use super::quorum::{Supports, needed};
 use super::standing::Standing;
-use super::status::{AddressStatus, Announcing, NodeStatus, Status};
+use super::status::{AddressStatus, Announcing, CheckStatus, NodeStatus, Status};
 use super::{settings, table};
 use crate::bgp::Wish;
 use crate::config::{AddressFamily, Fleet, Name, Node};
@@ -63,6 +63,8 @@ pub struct Machine {
     layout: Layout,
     /// One for each target.
     standings: Vec<Standing>,
+    /// One for each target, for whoever asks: what decides nothing is here only.
+    said: Vec<Option<Box<health::Status>>>,
     supports: Supports,
     /// The end of the first round, whoever is silent; `None`: it is over.
     patience: Option<Moment>,
@@ -80,6 +82,7 @@ impl Machine {
             node: node.to_owned(),
             keys,
             standings: vec![Standing::default(); layout.targets.len()],
+            said: vec![None; layout.targets.len()],
             layout,
             supports: Supports::default(),
             patience: Some(now.after(patience(&fleet))),
@@ -117,6 +120,9 @@ impl Machine {
                     return actions;
                 };
                 let next = Standing::of(&status).after(*standing);
+                if let Some(said) = place.and_then(|place| self.said.get_mut(place)) {
+                    *said = Some(status);
+                }
                 // Most of what changes about a target (notes, reasons) changes nothing here.
                 if next == *standing {
                     return actions;
@@ -171,6 +177,11 @@ impl Machine {
             known.or_else(|| old.find(|(old, _)| same_end(old)).map(|(_, standing)| *standing))
         };
         let standings = layout.targets.iter().map(|target| inherited(target).unwrap_or_default()).collect();
+        let said = |target: &super::Target| {
+            let place = self.layout.position(&target.name)?;
+            self.said.get(place).cloned().flatten()
+        };
+        self.said = layout.targets.iter().map(said).collect();
         let others = layout.targets != self.layout.targets;
         (self.fleet, self.keys, self.layout, self.standings) = (fleet, keys, layout, standings);
         others
@@ -254,13 +265,15 @@ impl Machine {
 
     fn nodes(&self) -> Vec<NodeStatus> {
         let status = |(name, node): (&Name, &Node)| {
-            let targets = self.layout.targets.iter().zip(&self.standings);
-            let own = targets.filter(|(target, _)| target.node == *name);
+            let targets = self.layout.targets.iter().zip(&self.standings).zip(&self.said);
+            let own = targets.filter(|((target, _), _)| target.node == *name);
             NodeStatus {
                 name: name.to_string(),
                 join: node.join.unwrap_or_default(),
                 weight: node.weight,
-                targets: own.map(|(target, standing)| (target.name.to_string(), standing.taking)).collect(),
+                checks: own
+                    .map(|((target, standing), said)| CheckStatus::of(target, standing.taking, said.as_deref()))
+                    .collect(),
             }
         };
         in_join_order(&self.fleet).into_iter().map(status).collect()

@@ -4,6 +4,11 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+use super::Target;
+use crate::config::Through;
+use crate::health::{self, CheckHealth};
+use crate::model::State;
+
 /// An l4 node, as it decides now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -63,6 +68,45 @@ pub struct NodeStatus {
     pub join: u32,
     /// Its share by the fleet file.
     pub weight: u16,
-    /// What is checked of it, and whether connections that depend on it are sent there.
-    pub targets: Vec<(String, bool)>,
+    /// What is checked of it.
+    pub checks: Vec<CheckStatus>,
+}
+
+/// A check of an l7 node, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct CheckStatus {
+    /// [`Target::name`](super::Target::name): node, address and port, and what is asked for.
+    pub target: String,
+    /// Which way it goes.
+    pub through: Through,
+    /// Whether new connections that depend on it are sent to the node.
+    pub taking: bool,
+    /// What may be done with the node as far as this check goes: all that was said together.
+    pub state: State,
+    /// What the checks say, all in all.
+    pub check: CheckHealth,
+    /// Why it is in this state, or what is odd; empty where it is simply up.
+    pub why: String,
+    /// What the judge said last, in the words of agents; `None` where there is none.
+    pub judge: Option<String>,
+}
+
+impl CheckStatus {
+    /// Of a target, where anything is known of it.
+    pub(super) fn of(target: &Target, taking: bool, known: Option<&health::Status>) -> Self {
+        let said = |status: &health::Status| match status.reason.is_empty() {
+            true => status.note.clone().unwrap_or_default(),
+            false => status.reason.clone(),
+        };
+        Self {
+            target: target.name.to_string(),
+            through: if target.via.is_some() { Through::Tunnel } else { Through::Node },
+            taking,
+            state: known.map_or(State::Down, |status| status.state),
+            check: known.and_then(|status| status.bits.check).unwrap_or(CheckHealth::Unknown),
+            why: known.map_or_else(|| "no check has ended yet".to_owned(), said),
+            judge: known.and_then(|status| status.judgement.clone()),
+        }
+    }
 }

@@ -137,6 +137,7 @@ impl RunningPolicy {
                 spec: config.health(address),
                 check,
                 agent: None,
+                judge: None,
                 operator: operators.get(name.as_str(), &text),
                 name: text.into(),
             }

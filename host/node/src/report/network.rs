@@ -2,17 +2,18 @@
 
 use std::fmt::Write;
 
-use weir_core::bgp::State;
+use weir_core::bgp;
 use weir_core::desired::speaker;
 use weir_core::l4::{self, Announcing};
+use weir_core::model::State;
 
 use super::{duration, table};
-use crate::status::{NetworkStatus, NodeStatus};
+use crate::status::{JudgeStatus, NetworkStatus, NodeStatus};
 
 /// Everything about it, for `weir status`.
 pub(super) fn text(out: &mut String, status: &NodeStatus) {
     if let Some(l4) = &status.l4 {
-        balancing(out, l4);
+        balancing(out, l4, status.l4_judge.as_ref());
     }
     let Some(network) = &status.network else { return };
     let Some(observed) = &network.observed else { return };
@@ -29,7 +30,7 @@ pub(super) fn text(out: &mut String, status: &NodeStatus) {
     }
 }
 
-fn balancing(out: &mut String, l4: &l4::Status) {
+fn balancing(out: &mut String, l4: &l4::Status, judge: Option<&JudgeStatus>) {
     out.push('\n');
     let rows = l4.addresses.iter().map(|a| {
         let said = if a.announced { "announced" } else { "not announced" };
@@ -43,18 +44,34 @@ fn balancing(out: &mut String, l4: &l4::Status) {
     table(out, &["service address", "routers", "l7 nodes", "needed"], rows);
     out.push('\n');
     let rows = l4.nodes.iter().flat_map(|node| {
-        node.targets.iter().map(|(target, takes)| {
-            let takes = if *takes { "takes connections" } else { "TAKES NONE" };
+        node.checks.iter().map(|check| {
+            let state = match check.state {
+                State::Up => "up".to_owned(),
+                state => state.as_str().to_uppercase(),
+            };
+            let takes = if check.taking { "takes connections" } else { "TAKES NONE" };
             vec![
                 node.name.clone(),
                 node.join.to_string(),
                 node.weight.to_string(),
-                target.strip_prefix(&node.name).unwrap_or(target).trim_start().to_owned(),
+                check.target.strip_prefix(&node.name).unwrap_or(&check.target).trim_start().to_owned(),
+                check.through.as_str().to_owned(),
+                state,
                 takes.to_owned(),
+                check.judge.clone().unwrap_or_else(|| "-".to_owned()),
+                check.why.clone(),
             ]
         })
     });
-    table(out, &["l7 node", "join", "weight", "checked", ""], rows);
+    let head = ["l7 node", "join", "weight", "checked", "through", "state", "", "judge", "why"];
+    table(out, &head, rows);
+    if let Some(judge) = judge {
+        let _ = writeln!(
+            out,
+            "judge {}: {} observations decided, {} failed, {} decided without it",
+            judge.plugin, judge.decided, judge.failed, judge.nobody
+        );
+    }
     if let Some(digest) = l4.table {
         let _ =
             writeln!(out, "table {digest:016x}: l4 nodes with the same one send a flow to the same l7 node");
@@ -114,7 +131,7 @@ fn sidecar(network: &NetworkStatus, troubles: &mut Vec<String>) {
     for difference in &observed.differences {
         troubles.push(format!("{}: {}", difference.part.as_str(), difference.what));
     }
-    for n in observed.speaker.iter().flat_map(|s| &s.neighbors).filter(|n| n.state != State::Established) {
+    for n in observed.speaker.iter().flat_map(|s| &s.neighbors).filter(|n| n.state != bgp::State::Established) {
         let why = n.last_error.as_deref().unwrap_or("nothing was heard of it yet");
         troubles.push(format!("no session with {} ({}): {why}", n.name, n.address));
     }

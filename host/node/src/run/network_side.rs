@@ -13,19 +13,18 @@ use crate::status::NetworkStatus;
 
 impl Node {
     /// Begins to check the L7 nodes of the fleet.
-    pub(super) fn start_balancing(&mut self, fleet: &Arc<Fleet>) -> anyhow::Result<()> {
+    pub(super) async fn start_balancing(&mut self, fleet: &Arc<Fleet>) -> anyhow::Result<()> {
         let prepared = self.prepare_balancing(fleet)?;
         let Some(network) = self.network.clone() else { return Ok(()) };
         let said = self.operators.get(NODES, &self.name);
-        let changed = Arc::clone(&self.ground.changed);
-        self.balancing =
-            Some(Balancing::start(&self.name, self.ground.clock, network, prepared, said, changed));
+        self.balancing = Some(Balancing::start(&self.ground, network, prepared, said).await);
         Ok(())
     }
 
     /// What can be wrong with a fleet file for an L4 node is wrong here.
     pub(super) fn prepare_balancing(&self, fleet: &Arc<Fleet>) -> anyhow::Result<Prepared> {
-        Prepared::new(fleet, |node| self.operators.get(NODES, node))
+        let running = self.balancing.as_ref();
+        Prepared::new(fleet, running, &self.ground, |node| self.operators.get(NODES, node))
     }
 
     /// Tunnels and addresses of an L7 node.

@@ -10,6 +10,7 @@ use weir_core::health::Status;
 use weir_proxy::{DECIDERS, LATENCY_BOUNDS, PoolStats, ServerStats};
 
 use super::{Node, settings};
+use crate::l4::Balancing;
 use crate::pools::RunningPool;
 use crate::status::{
     AgentStatus, FleetStatus, Latency, NodeStatus, PoolStatus, ProxyStatus, ServerStatus, ServiceStatus,
@@ -57,6 +58,7 @@ impl Node {
                 Some(balancing) => balancing.status().await,
                 None => None,
             },
+            l4_judge: self.balancing.as_ref().and_then(Balancing::judge_status),
             dns: self.dns.as_ref().map(|dns| dns.status(self.ground.clock.now())),
             plugins: self.ground.plugins.status(),
             plugin_directory_problem: self.ground.plugins.directory_problem(),
@@ -109,6 +111,7 @@ impl Node {
                 latency_us: server.load.latency_micros(),
                 reason: status.map(|s| s.reason.clone()).unwrap_or_default(),
                 note: status.and_then(|s| s.note.clone()),
+                judgement: status.and_then(|s| s.judgement.clone()),
                 state_seconds: status.map_or(0, |s| self.ground.clock.now().since(s.since).as_secs()),
                 bits: status.map(|s| s.bits),
                 answers: counts.map(|c| CLASSES.into_iter().zip(c.answers).collect()).unwrap_or_default(),
@@ -128,6 +131,7 @@ impl Node {
             policy_failures: stats.policy_failures,
             client_aborts: stats.client_aborts,
             latency: latency(&stats),
+            judge: pool.judge_status(),
             servers: servers.collect(),
         }
     }

@@ -26,7 +26,20 @@ pub(super) fn check(fleet: &Fleet, rules: &mut Rules<'_, '_, '_>) {
                 rules.value(at!["pools", name.as_str(), "agent-check", "send"], message);
             }
         }
+        judge(name, pool, rules);
         servers(name, pool, rules);
+    }
+}
+
+fn judge(name: &str, pool: &Pool, rules: &mut Rules<'_, '_, '_>) {
+    let Some(judge) = &pool.judge else { return };
+    rules.refers(at!["pools", name, "judge"], judge, "plugins");
+    let thinned = |part: &str| rules.source.is_thinned(at!["pools", name, part]);
+    if pool.check.is_none() && pool.agent_check.is_none() && !thinned("check") && !thinned("agent-check") {
+        let message = format!(
+            "there is nothing to judge: add [pools.{name}.check] or [pools.{name}.agent-check], or take it out"
+        );
+        rules.key(at!["pools", name, "judge"], message);
     }
 }
 
