@@ -314,8 +314,9 @@ fn judges(out: &mut Out, status: &NodeStatus) -> Result<(), Error> {
     let pools = status.pools.iter().filter_map(|pool| Some((pool.name.as_str(), pool.judge.as_ref()?)));
     let nodes = status.l4_judge.iter().map(|judge| (NODES, judge));
     let counts = pools.chain(nodes).flat_map(|(of, judge)| {
-        [("decided", judge.decided), ("failed", judge.failed), ("nobody", judge.nobody)]
-            .map(|(outcome, n)| (vec![("of", of), ("plugin", judge.plugin.as_str()), ("outcome", outcome)], n))
+        [("decided", judge.decided), ("failed", judge.failed), ("nobody", judge.nobody)].map(
+            |(outcome, n)| (vec![("of", of), ("plugin", judge.plugin.as_str()), ("outcome", outcome)], n),
+        )
     });
     out.counters("judgements", "Questions to plugins that judge checks, by what came of them", counts)
 }

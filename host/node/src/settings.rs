@@ -47,7 +47,8 @@ pub(crate) fn watched(
                 .as_ref()
                 .map(|a| Question { address: SocketAddr::new(s.address.ip(), a.port), send: a.send.clone() }),
             judge: judge.map(|judge| {
-                judge.of(&s.name, s.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
+                judge
+                    .of(&s.name, s.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
             }),
             operator: operator(s.name.as_str()),
         })

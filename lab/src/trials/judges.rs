@@ -34,9 +34,11 @@ fn of_a_pool(folder: &Path) -> Result<()> {
     pool.judge = Some("queue".into());
     fleet.service("web", pool)?;
     let node = Node::start(&fleet, folder)?;
-    for (says, judge, expected) in
-        [("queue 30", "up 50%", "up"), ("queue 50", "down # a queue of 50", "down"), ("queue 0", "up 100%", "up")]
-    {
+    for (says, judge, expected) in [
+        ("queue 30", "up 50%", "up"),
+        ("queue 50", "down # a queue of 50", "down"),
+        ("queue 0", "up 100%", "up"),
+    ] {
         page.says(says);
         node.until(&format!("a page of `{says}` is judged"), SOON, |status| {
             let said = status["pools"][0]["servers"][0]["judgement"].as_str();

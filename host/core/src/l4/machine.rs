@@ -272,7 +272,9 @@ impl Machine {
                 join: node.join.unwrap_or_default(),
                 weight: node.weight,
                 checks: own
-                    .map(|((target, standing), said)| CheckStatus::of(target, standing.taking, said.as_deref()))
+                    .map(|((target, standing), said)| {
+                        CheckStatus::of(target, standing.taking, said.as_deref())
+                    })
                     .collect(),
             }
         };

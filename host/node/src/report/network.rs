@@ -131,7 +131,8 @@ fn sidecar(network: &NetworkStatus, troubles: &mut Vec<String>) {
     for difference in &observed.differences {
         troubles.push(format!("{}: {}", difference.part.as_str(), difference.what));
     }
-    for n in observed.speaker.iter().flat_map(|s| &s.neighbors).filter(|n| n.state != bgp::State::Established) {
+    for n in observed.speaker.iter().flat_map(|s| &s.neighbors).filter(|n| n.state != bgp::State::Established)
+    {
         let why = n.last_error.as_deref().unwrap_or("nothing was heard of it yet");
         troubles.push(format!("no session with {} ({}): {why}", n.name, n.address));
     }

@@ -313,7 +313,10 @@ fn where_nobody_judges_the_check_itself_decides_by_rise_and_fall() {
     let unjudged = |seen: Result<(), String>| Event::CheckJudged { said: Judgement::Nobody, seen };
     let mut scene = Scene::new(checked());
     scene.once(&Action::StartCheck, unjudged(Ok(())));
-    assert_eq!((scene.state(), scene.machine.status().judgement.as_deref()), (State::Up, Some("nobody judged")));
+    assert_eq!(
+        (scene.state(), scene.machine.status().judgement.as_deref()),
+        (State::Up, Some("nobody judged"))
+    );
     scene.once(&Action::StartCheck, unjudged(Err("status 503".into())));
     scene.once(&Action::StartCheck, unjudged(Err("status 503".into())));
     assert_eq!(scene.state(), State::Up);
