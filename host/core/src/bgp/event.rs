@@ -77,6 +77,9 @@ pub enum Down {
     /// The other end does not.
     #[error("the neighbor closed the connection or is not reachable")]
     Closed,
+    /// Not a packet came back, not even one that refuses.
+    #[error("the neighbor does not answer at all")]
+    Unanswered,
 }
 
 impl Down {

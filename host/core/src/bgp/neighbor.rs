@@ -196,6 +196,11 @@ impl Neighbor {
         if !self.running || self.established().is_some() {
             return;
         }
+        if self.outgoing.state == State::Connect && !self.incoming.state.is_connected() {
+            // Whoever is kept out by a key or a packet filter would otherwise never learn that anything is wrong.
+            actions.push(Action::Down(Down::Unanswered));
+            self.last = Some(Down::Unanswered);
+        }
         self.step(Side::Incoming, Input::Listen, now, actions);
         if !self.settings.passive && !self.outgoing.state.is_connected() {
             self.step(Side::Outgoing, Input::Start, now, actions);

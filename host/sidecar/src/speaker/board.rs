@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use weir_core::bgp::{Received, Stage, State};
 use weir_core::desired::speaker::{BfdStatus, Listener, NeighborStatus, Session, Status};
@@ -10,6 +11,9 @@ use weir_core::time::Moment;
 use weir_core::{bfd, bgp};
 
 use super::clock::Clock;
+
+/// An `OPEN` comes a round trip after the connection; RFC 4271 waits for it for minutes, an operator should know sooner.
+const OPEN_COMES: Duration = Duration::from_secs(5);
 
 /// Copies are the same board.
 #[derive(Debug, Clone)]
@@ -41,6 +45,18 @@ pub(super) struct Neighbor {
     /// Of each family.
     pub(super) announced: [usize; 2],
     pub(super) last_error: Option<String>,
+    /// What the kernel drops without a word, to be named where nothing is heard.
+    pub(super) unseen: &'static str,
+}
+
+impl Neighbor {
+    /// Why the last session or attempt ended, or what keeps this one from getting any further.
+    fn last_error(&self, now: Moment) -> Option<String> {
+        if self.state == State::OpenSent && now.since(self.since) >= OPEN_COMES {
+            return Some(format!("connected, and the neighbor says nothing{}", self.unseen));
+        }
+        self.last_error.clone()
+    }
 }
 
 /// A BFD session as its thread writes it down.
@@ -48,7 +64,7 @@ pub(super) struct Neighbor {
 pub(super) struct Bfd {
     pub(super) state: bfd::State,
     pub(super) since: Moment,
-    pub(super) detection: Option<std::time::Duration>,
+    pub(super) detection: Option<Duration>,
     pub(super) diagnostic: u8,
     pub(super) downs: u64,
     pub(super) received: u64,
@@ -129,7 +145,7 @@ impl Board {
             received: one.received,
             announced_v4: one.announced[0],
             announced_v6: one.announced[1],
-            last_error: one.last_error.clone(),
+            last_error: one.last_error(now),
             bfd: notes.bfd.get(&one.address).map(bfd),
         });
         Status {

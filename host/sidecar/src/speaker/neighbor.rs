@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use weir_core::bgp::{self, Action, Adverts, Down, Event, Family, Message, Notification, Side, State};
-use weir_core::desired::speaker::Neighbor;
+use weir_core::desired::speaker::{Distance, Neighbor};
 use weir_core::time::Moment;
 
 use super::board::{self, Board};
@@ -274,13 +274,32 @@ impl Task {
 
     fn down(&mut self, why: Down) {
         let (name, address) = (&self.neighbor.name, self.neighbor.address);
-        self.last_error = Some(why.to_string());
+        let unseen = if why == Down::Unanswered { self.unseen() } else { "" };
+        self.last_error = Some(format!("{why}{unseen}"));
         if self.state.0 == State::Established {
             self.downs += 1;
             tracing::warn!(neighbor = name, %address, %why, "BGP session down");
         } else if self.logged.as_ref() != Some(&why) {
             tracing::info!(neighbor = name, %address, %why, "no BGP session");
             self.logged = Some(why);
+        }
+    }
+
+    /// What the kernel drops before anybody here sees it.
+    const fn unseen(&self) -> &'static str {
+        let secured = matches!(self.neighbor.distance, Distance::Secured(_));
+        match (self.neighbor.key.is_some(), secured) {
+            (true, false) => {
+                "; compare the keys at both ends: what is signed with another one (TCP-MD5) is dropped unseen"
+            }
+            (false, true) => {
+                "; see whether it does GTSM as well: what does not come with 255 hops is dropped unseen"
+            }
+            (true, true) => {
+                "; compare the keys at both ends, and see whether it does GTSM as well: what is signed with another key (TCP-MD5) or does \
+                 not come with 255 hops is dropped unseen"
+            }
+            (false, false) => "",
         }
     }
 
@@ -313,6 +332,7 @@ impl Task {
             received: self.machine.received(),
             announced: self.announced,
             last_error: self.last_error.clone(),
+            unseen: self.unseen(),
         };
         self.board.set_neighbor(&self.neighbor.name, note);
     }

@@ -357,3 +357,18 @@ fn a_refused_connection_is_tried_less_and_less_often_and_never_exactly_in_step()
     }
     assert_ne!(pauses[8], pauses[9]);
 }
+
+#[test]
+fn silence_instead_of_an_answer_is_told_each_time_unless_the_other_end_calls_meanwhile() {
+    let now = Moment::from_micros(1_000_000);
+    let mut neighbor = Neighbor::new(settings(1), 1);
+    assert_eq!(neighbor.handle(Event::Start, now), [Action::Connect]);
+    let later = neighbor.deadline().unwrap();
+    let again = [Action::Down(Down::Unanswered), Action::Close(Side::Outgoing), Action::Connect];
+    assert_eq!(neighbor.handle(Event::Tick, later), again);
+    assert_eq!(neighbor.last_down(), Some(&Down::Unanswered));
+
+    neighbor.handle(Event::Accepted(local(1)), later);
+    let called = neighbor.handle(Event::Tick, neighbor.deadline().unwrap());
+    assert!(!called.contains(&Action::Down(Down::Unanswered)), "{called:?}");
+}
