@@ -28,6 +28,10 @@ const UNREACH: u8 = 15;
 /// The bit that says that an attribute's length has two bytes.
 const EXTENDED: u8 = 0x10;
 
+/// In the place of a list of prefixes, for the library to find something that it need not understand: it takes a list in which a default
+/// route stands for one with path identifiers (RFC 7911), and reads other prefixes than are there. Ours are read here.
+const STAND_IN: [u8; 2] = [8, 10];
+
 /// The session ends: nobody can tell which routes were meant.
 const MALFORMED_LIST: Fault = Fault::Answer(Notification::new(3, 1));
 
@@ -36,19 +40,38 @@ const fn width(wide: bool) -> AsnLength {
 }
 
 pub(super) fn decode(body: &[u8], wide: bool) -> Result<Vec<Update>, Fault> {
-    let (sieved, odd) = sieve(body)?;
-    let message =
-        parse_bgp_update_message(Bytes::from(sieved), false, &width(wide)).map_err(|_| Fault::Unread)?;
-    if odd || message.attributes.has_validation_warnings() {
+    let sieved = sieve(body)?;
+    let message = parse_bgp_update_message(Bytes::from(sieved.bytes), false, &width(wide))
+        .map_err(|_| Fault::Unread)?;
+    if sieved.odd || message.attributes.has_validation_warnings() {
         return Err(Fault::Unread);
     }
-    read(&message).ok_or(Fault::Unread)
+    read(&message, sieved.lists).ok_or(Fault::Unread)
 }
 
-/// Checks the frame and leaves out attributes that are not read. Also says whether something is odd that breaks nothing.
-fn sieve(body: &[u8]) -> Result<(Vec<u8>, bool), Fault> {
+/// Prefixes of an `UPDATE`, by where they stand.
+#[derive(Default)]
+struct Lists {
+    withdrawn: Vec<Prefix>,
+    announced: Vec<Prefix>,
+    /// Of the families that their attributes name.
+    reach: Vec<Prefix>,
+    unreach: Vec<Prefix>,
+}
+
+/// What is left of an `UPDATE` for the library.
+struct Sieved {
+    bytes: Vec<u8>,
+    lists: Lists,
+    /// Something is wrong that breaks nothing.
+    odd: bool,
+}
+
+/// Checks the frame, reads the prefixes, and leaves out attributes that are not read.
+fn sieve(body: &[u8]) -> Result<Sieved, Fault> {
     let (withdrawn, rest) = counted(body).ok_or(MALFORMED_LIST)?;
     let (mut attributes, announced) = counted(rest).ok_or(MALFORMED_LIST)?;
+    let mut lists = Lists::default();
     let mut kept = Vec::with_capacity(attributes.len());
     let mut seen = [false; 256];
     let mut odd = false;
@@ -65,18 +88,77 @@ fn sieve(body: &[u8]) -> Result<(Vec<u8>, bool), Fault> {
         }
         // A family that is not spoken here; of all others, the first one counts (RFC 7606 §3 g).
         let foreign = matches!(code, REACH | UNREACH) && !matches!(value, [0, 1 | 2, 1, ..]);
-        if READ.contains(&code) && !twice && !foreign {
-            kept.extend_from_slice(whole);
+        if !READ.contains(&code) || twice || foreign {
+            continue;
         }
+        let list = match code {
+            REACH => &mut lists.reach,
+            UNREACH => &mut lists.unreach,
+            _ => {
+                kept.extend_from_slice(whole);
+                continue;
+            }
+        };
+        let family = if matches!(value, [0, 2, ..]) { Family::Ipv6 } else { Family::Ipv4 };
+        let split = list_of(code, value).and_then(|(head, rest)| Some((head, rest, prefixes(rest, family)?)));
+        let Some((head, rest, read)) = split else {
+            odd = true;
+            continue;
+        };
+        *list = read;
+        let flags = whole.first().copied().unwrap_or_default() | EXTENDED;
+        let stand_in = stand_in(rest);
+        let length = u16::try_from(head.len() + stand_in.len()).unwrap_or_default();
+        kept.extend([flags, code]);
+        kept.extend(length.to_be_bytes());
+        kept.extend_from_slice(head);
+        kept.extend_from_slice(stand_in);
     }
-    let mut sieved = Vec::with_capacity(body.len());
-    for part in [withdrawn, &kept] {
-        // Not longer than the body was, whose length has two bytes.
-        sieved.extend(u16::try_from(part.len()).unwrap_or_default().to_be_bytes());
-        sieved.extend_from_slice(part);
+    let mut read = |bytes| {
+        let all = prefixes(bytes, Family::Ipv4);
+        odd |= all.is_none();
+        all.unwrap_or_default()
+    };
+    (lists.withdrawn, lists.announced) = (read(withdrawn), read(announced));
+    let mut bytes = Vec::with_capacity(body.len());
+    for part in [stand_in(withdrawn), &kept] {
+        // Hardly longer than the body was, and a message is far shorter than two bytes can say.
+        bytes.extend(u16::try_from(part.len()).unwrap_or_default().to_be_bytes());
+        bytes.extend_from_slice(part);
     }
-    sieved.extend_from_slice(announced);
-    Ok((sieved, odd))
+    bytes.extend_from_slice(stand_in(announced));
+    Ok(Sieved { bytes, lists, odd })
+}
+
+/// What the library is given for a list.
+const fn stand_in(list: &[u8]) -> &[u8] {
+    if list.is_empty() { &[] } else { &STAND_IN }
+}
+
+/// What comes before the prefixes in `MP_REACH_NLRI` or `MP_UNREACH_NLRI`, and they themselves.
+fn list_of(code: u8, value: &[u8]) -> Option<(&[u8], &[u8])> {
+    // Family; and a next hop behind its length, and a byte that means nothing.
+    let head = if code == REACH { 5 + usize::from(*value.get(3)?) } else { 3 };
+    value.split_at_checked(head)
+}
+
+/// Prefixes one after the other; `None` where one is longer than its family allows, or ends behind the end.
+fn prefixes(mut bytes: &[u8], family: Family) -> Option<Vec<Prefix>> {
+    let mut all = Vec::new();
+    while let Some((length, rest)) = bytes.split_first() {
+        let (some, rest) = rest.split_at_checked(usize::from(length.div_ceil(8)))?;
+        let mut octets = [0; 16];
+        octets.get_mut(..some.len())?.copy_from_slice(some);
+        let address = match family {
+            Family::Ipv4 => IpAddr::from(*octets.first_chunk::<4>()?),
+            Family::Ipv6 => IpAddr::from(octets),
+        };
+        // Bits behind a prefix do not count (RFC 4271 §4.3).
+        let net = IpNet::new(address, *length).ok()?.trunc();
+        all.push(Prefix::new(net.addr(), *length).ok()?);
+        bytes = rest;
+    }
+    Some(all)
 }
 
 /// What the first two bytes count, and what comes after it.
@@ -102,32 +184,31 @@ fn attribute(bytes: &[u8]) -> Option<Piece<'_>> {
 }
 
 /// Both families, each as an update of its own. `None` where an announcement lacks what it has to have.
-fn read(message: &BgpUpdateMessage) -> Option<Vec<Update>> {
+fn read(message: &BgpUpdateMessage, lists: Lists) -> Option<Vec<Update>> {
     let attributes = &message.attributes;
     let reach = attributes.get_reachable_nlri();
     let unreach = attributes.get_unreachable_nlri();
     let mut updates = Vec::new();
-    let mut push =
-        |family, withdrawn: &[NetworkPrefix], announced: &[NetworkPrefix], next_hop: Option<NextHop>| {
-            let announced = match (announced, next_hop) {
-                ([], _) => None,
-                (all, Some(next_hop)) => Some((shared(attributes, next_hop), prefixes(all)?)),
-                (_, None) => return None,
-            };
-            updates.push(Update { family, withdrawn: prefixes(withdrawn)?, announced });
-            Some(())
+    let mut push = |family, withdrawn, announced: Vec<Prefix>, next_hop: Option<NextHop>| {
+        let announced = match (announced.is_empty(), next_hop) {
+            (true, _) => None,
+            (false, Some(next_hop)) => Some((shared(attributes, next_hop), announced)),
+            (false, None) => return None,
         };
+        updates.push(Update { family, withdrawn, announced });
+        Some(())
+    };
     if let Some(nlri) = reach {
-        push(family(nlri.afi), &[], &nlri.prefixes, nlri.next_hop.and_then(read_next_hop))?;
+        push(family(nlri.afi), Vec::new(), lists.reach, nlri.next_hop.and_then(read_next_hop))?;
     }
     if let Some(nlri) = unreach {
-        push(family(nlri.afi), &nlri.prefixes, &[], None)?;
+        push(family(nlri.afi), lists.unreach, Vec::new(), None)?;
     }
-    let plain = !message.withdrawn_prefixes.is_empty() || !message.announced_prefixes.is_empty();
+    let plain = !lists.withdrawn.is_empty() || !lists.announced.is_empty();
     // Without anything it is End-of-RIB of the family that BGP began with.
     if plain || reach.is_none() && unreach.is_none() {
         let next_hop = attributes.next_hop().map(|address| NextHop { address, link_local: None });
-        push(Family::Ipv4, &message.withdrawn_prefixes, &message.announced_prefixes, next_hop)?;
+        push(Family::Ipv4, lists.withdrawn, lists.announced, next_hop)?;
     }
     Some(updates)
 }
@@ -146,12 +227,6 @@ const fn read_next_hop(hop: NextHopAddress) -> Option<NextHop> {
         }
         NextHopAddress::VpnIpv6(..) | NextHopAddress::VpnIpv6LinkLocal(..) => None,
     }
-}
-
-fn prefixes(all: &[NetworkPrefix]) -> Option<Vec<Prefix>> {
-    // Bits behind a prefix do not count (RFC 4271 §4.3).
-    let exact = |net: IpNet| Prefix::new(net.trunc().addr(), net.prefix_len()).ok();
-    all.iter().map(|one| exact(one.prefix)).collect()
 }
 
 fn shared(attributes: &WireAttributes, next_hop: NextHop) -> Attributes {
