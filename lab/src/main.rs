@@ -8,6 +8,7 @@
 //! | [`up`] | the demo: a node before three servers |
 //! | [`mod@test`], [`stage`], [`rules`] | every check and test |
 //! | [`trials`] | what is promised, tried on the binary |
+//! | [`fuzz`] | hostile bytes for the decoders |
 //! | [`mod@bench`] | what is measured |
 //! | [`clients`] | many slow connections, each byte checked: what a change breaks |
 //! | [`node`], [`fleet`], [`server`], [`load`], [`http`] | a node under our eyes, its file, its servers, its clients |
@@ -34,6 +35,7 @@ mod disrupt;
 mod doctor;
 mod fabric;
 mod fleet;
+mod fuzz;
 mod http;
 mod inside;
 mod install;
@@ -106,6 +108,8 @@ enum Command {
         #[arg(long)]
         built: bool,
     },
+    /// Throw hostile bytes at everything that reads bytes
+    Fuzz(fuzz::Wish),
     /// Check who depends on whom and how the tree is laid out
     Rules,
     /// Try the kernel and the namespaces that the lab runs in
@@ -211,6 +215,7 @@ fn run(command: Command) -> Result<()> {
         Command::Test { keep_going } => test::run(keep_going),
         Command::Disrupt(wish) => disrupt::run(&wish),
         Command::Trial { names, built } => test::run_trials(&names, built),
+        Command::Fuzz(wish) => fuzz::run(&wish),
         Command::Rules => rules::run(),
         Command::Kernel { kernel, until_killed } => kernel::check::run(kernel, until_killed),
         Command::Shell { node, run } => shell::run(&node, run.as_deref()),

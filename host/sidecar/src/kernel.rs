@@ -5,6 +5,8 @@
 //! look begins with what is there, so a sidecar that starts anew takes over what its predecessor left.
 
 mod address;
+#[cfg(test)]
+mod hostile;
 pub mod ipvs;
 mod link;
 pub mod netlink;

@@ -15,6 +15,8 @@
 //! | [`privileges`] | what a process and a thread may do, and giving it up |
 
 pub mod client;
+#[cfg(test)]
+mod hostile;
 pub mod kernel;
 pub mod privileges;
 pub mod protocol;

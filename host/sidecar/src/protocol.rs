@@ -180,54 +180,11 @@ mod tests {
         runtime.block_on(read(&mut bytes, max))
     }
 
-    /// SplitMix64: seeded, so that a failure can be had again.
-    struct Dice(u64);
-
-    impl Dice {
-        fn roll(&mut self) -> u64 {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = self.0;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            z ^ (z >> 31)
-        }
-
-        fn below(&mut self, limit: usize) -> usize {
-            usize::try_from(self.roll() % limit as u64).unwrap()
-        }
-    }
-
     #[test]
     fn an_order_arrives_as_it_was_sent() {
         let order = Order::Set(Box::new(Desired { generation: 3, ..Desired::default() }));
         let bytes = frame(&order).unwrap();
         assert_eq!(read_all::<Order>(&bytes, MAX_FRAME).unwrap(), order);
-    }
-
-    #[test]
-    fn hostile_bytes_are_an_error_and_never_a_panic() {
-        let order = frame(&Order::Set(Box::default())).unwrap();
-        let mut dice = Dice(7);
-        let mut understood = 0;
-        for _ in 0..20_000 {
-            let mut bytes = order.clone();
-            for _ in 0..=dice.below(3) {
-                match dice.below(4) {
-                    0 => bytes.truncate(dice.below(bytes.len() + 1)),
-                    1 => bytes.insert(dice.below(bytes.len() + 1), dice.below(256) as u8),
-                    _ if !bytes.is_empty() => {
-                        let at = dice.below(bytes.len());
-                        bytes[at] = dice.below(256) as u8;
-                    }
-                    _ => {}
-                }
-            }
-            if let Ok(Order::Set(desired)) = read_all(&bytes, MAX_FRAME) {
-                let _ = desired.check();
-                understood += 1;
-            }
-        }
-        assert!(understood > 0, "some mutations are harmless, or nothing was tested");
     }
 
     #[test]

@@ -24,6 +24,8 @@ mod dial;
 mod dice;
 mod director;
 mod doors;
+#[cfg(test)]
+mod hostile;
 mod neighbor;
 mod options;
 #[cfg(test)]

@@ -20,7 +20,8 @@ pub(super) async fn observe(handle: &Handle, index: u32) -> Result<BTreeSet<Serv
     Ok(found.iter().filter_map(address).filter(|a| !is_link_local(a.0)).collect())
 }
 
-fn address(message: &AddressMessage) -> Option<ServiceAddress> {
+/// The address that a message is about.
+pub(super) fn address(message: &AddressMessage) -> Option<ServiceAddress> {
     message.attributes.iter().find_map(|a| match a {
         AddressAttribute::Address(ip) => Some(ServiceAddress(*ip)),
         _ => None,

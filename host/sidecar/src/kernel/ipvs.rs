@@ -14,6 +14,8 @@ pub mod balancer;
 mod decode;
 mod encode;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;
 mod vocabulary;
 

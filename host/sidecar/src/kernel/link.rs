@@ -36,7 +36,8 @@ pub(super) async fn index(handle: &Handle, name: &str) -> Result<u32, RouteError
     found.map(|link| link.header.index).ok_or(RouteError::NoDevice)
 }
 
-fn ours(link: &LinkMessage) -> Option<(String, Found)> {
+/// A device that is Weir's, and its name.
+pub(super) fn ours(link: &LinkMessage) -> Option<(String, Found)> {
     let name = link.attributes.iter().find_map(|a| match a {
         LinkAttribute::IfName(name) => Some(name.as_str()),
         _ => None,

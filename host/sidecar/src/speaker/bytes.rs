@@ -13,7 +13,7 @@ mod update;
 use weir_core::bgp::{Family, Message, Notification};
 
 /// Marker, length, type.
-const HEADER: usize = 19;
+pub(super) const HEADER: usize = 19;
 /// The largest message: no larger ones are negotiated (RFC 8654).
 pub(super) const MAX: usize = 4096;
 

@@ -139,7 +139,7 @@ fn write(bytes: &mut [u8], at: usize, value: &[u8]) {
 
 /// What a message says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Said<'a> {
+pub(in crate::kernel) enum Said<'a> {
     /// The request went well.
     Done,
     /// It did not.
@@ -152,16 +152,16 @@ pub(super) enum Said<'a> {
 
 /// One message that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Message<'a> {
+pub(in crate::kernel) struct Message<'a> {
     /// Number of the request that it answers.
-    pub(super) number: u32,
+    pub(in crate::kernel) number: u32,
     /// What was dumped changed meanwhile.
-    pub(super) interrupted: bool,
-    pub(super) said: Said<'a>,
+    pub(in crate::kernel) interrupted: bool,
+    pub(in crate::kernel) said: Said<'a>,
 }
 
 /// The messages of a datagram.
-pub(super) struct Messages<'a>(pub(super) &'a [u8]);
+pub(in crate::kernel) struct Messages<'a>(pub(in crate::kernel) &'a [u8]);
 
 impl<'a> Messages<'a> {
     fn take(&mut self) -> Result<Message<'a>, Malformed> {

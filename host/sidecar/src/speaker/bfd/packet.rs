@@ -6,7 +6,7 @@ use weir_core::bfd::{Control, Diagnostic, State};
 
 const LENGTH: usize = 24;
 /// With the longest authentication section, which nobody is offered; more is not read.
-pub(super) const MAX: usize = 64;
+pub(in crate::speaker) const MAX: usize = 64;
 const VERSION: u8 = 1;
 
 /// `None` where the bytes are no control packet (RFC 5880 §6.8.6, the first of its rules).
@@ -123,24 +123,6 @@ mod tests {
             let mut bytes = good;
             bytes[0] = version << 5;
             assert_eq!(decode(&bytes), None, "version {version}");
-        }
-    }
-
-    #[test]
-    fn no_bytes_make_it_panic() {
-        let mut seed = 1_u64;
-        for _ in 0..200_000 {
-            let mut bytes = [0; MAX];
-            for byte in &mut bytes {
-                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                *byte = (seed >> 56) as u8;
-            }
-            bytes[0] = VERSION << 5 | bytes[0] & 31;
-            bytes[3] %= 80;
-            if let Some(control) = decode(&bytes) {
-                let again = decode(&encode(&control)).unwrap();
-                assert_eq!(again, control);
-            }
         }
     }
 }
