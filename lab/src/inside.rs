@@ -41,6 +41,8 @@ pub(crate) enum Job {
     Trial(Shape),
     /// The kernel's balancer as Weir keeps it: see [`trials`].
     TrialIpvs,
+    /// The speaker among others: see [`trials`].
+    TrialBgp,
     /// Steps of the matrix of `cargo lab disrupt`: see [`disrupt`].
     Disrupt(disrupt::Task),
 }
@@ -53,6 +55,7 @@ pub(crate) fn run(file: &Path) -> Result<()> {
         Job::Check => kernel::check::inside(&spec.out, &orders),
         Job::Up(shape) => up::inside(&spec.out, shape, &orders),
         Job::Trial(shape) => trials::tiers_inside(&spec.out, shape, &orders),
+        Job::TrialBgp => trials::bgp_inside(&spec.out, &orders),
         Job::TrialIpvs => trials::ipvs_inside(&spec.out, &orders),
         Job::Disrupt(task) => disrupt::inside(&spec.out, task, &orders),
     }

@@ -109,13 +109,14 @@ pub(crate) fn unpacked(wanted: &[(&str, &str)]) -> Result<Vec<Unpacked>> {
 }
 
 /// What the lab runs in its kernel, as (package, program).
-const LAB: [(&str, &str); 15] = [
+const LAB: [(&str, &str); 16] = [
     ("kmod", "modprobe"),
     ("iproute2", "ip"),
     ("iputils-ping", "ping"),
     ("procps", "ps"),
     ("bird2", "bird"),
     ("gobgpd", "gobgpd"),
+    ("frr", "vtysh"),
     ("python3-exabgp", "python3-exabgp"),
     ("keepalived", "keepalived"),
     ("haproxy", "haproxy"),

@@ -4,6 +4,7 @@
 //! nothing else. What can be tried cheaper, is: these are for what only the whole can show.
 
 mod agents;
+mod bgp;
 mod check;
 mod demo;
 mod drain;
@@ -25,6 +26,7 @@ use crate::load::Report;
 use crate::server::DemoServer;
 use crate::{build, paths};
 
+pub(crate) use bgp::inside as bgp_inside;
 pub(crate) use ipvs::inside as ipvs_inside;
 pub(crate) use tiers::inside as tiers_inside;
 
@@ -84,6 +86,11 @@ pub(crate) const ALL: &[Trial] = &[
         name: "ipvs",
         promise: "the kernel balances as foretold, and alike on nodes with different histories",
         tried: ipvs::run,
+    },
+    Trial {
+        name: "bgp",
+        promise: "BIRD, GoBGP, FRR and ExaBGP are told what is configured, whatever ends and begins again",
+        tried: bgp::run,
     },
     Trial {
         name: "tiers-classic",

@@ -23,7 +23,8 @@ const OVERLAYFS: i64 = 0x794c_7630;
 /// Folders that the kernel fills.
 const SYSTEM: [&str; 4] = ["proc", "sys", "dev", "run"];
 /// Users that packages would have made when installed. Their daemons refuse to start without.
-const USERS: [&str; 6] = ["bird", "haproxy", "_gdnsd", "exabgp", "keepalived_script", "gobgp"];
+const USERS: [&str; 8] =
+    ["bird", "haproxy", "_gdnsd", "exabgp", "keepalived_script", "gobgp", "frr", "frrvty"];
 /// Devices that programs expect.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
