@@ -212,14 +212,15 @@ fn to_reply(control: &mut [u8; 40], length: usize) -> usize {
     0
 }
 
-/// Has a socket tell to which address a datagram came, and send as it should: never wait longer than `wait`, and let nobody shrink its
+/// Has a socket on the wildcard address tell to which address a datagram came, and every socket send as it should: never wait longer than `wait`, and let nobody shrink its
 /// path MTU (an answer then comes in fragments of an attacker's choice).
 ///
 /// # Errors
 /// Where the kernel does not tell the address; the rest is done as far as it can be.
 pub(crate) fn prepare(socket: &UdpSocket, wait: std::time::Duration) -> io::Result<()> {
     socket.set_read_timeout(Some(wait))?;
-    let is_v6 = socket.local_addr()?.is_ipv6();
+    let local = socket.local_addr()?;
+    let is_v6 = local.is_ipv6();
     let (level, tell, path) = match is_v6 {
         true => {
             (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, (libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_OMIT))
@@ -231,7 +232,8 @@ pub(crate) fn prepare(socket: &UdpSocket, wait: std::time::Duration) -> io::Resu
         // For what comes over IPv4 to a socket of both.
         let _ = set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_OMIT);
     }
-    set(socket, level, tell, 1)
+    // A socket of one address has no other to answer from, and the kernel need not look for a way by it.
+    if local.ip().is_unspecified() { set(socket, level, tell, 1) } else { Ok(()) }
 }
 
 fn set(socket: &UdpSocket, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {

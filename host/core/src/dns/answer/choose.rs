@@ -191,7 +191,8 @@ pub trait ChooserSource: Send + Sync {
 pub struct Rules {
     /// The least and most seconds of a policy's TTL. Where they contradict each other, the least counts.
     pub ttl: (u32, u32),
-    /// Seconds of the host's own choices; brought within `ttl`.
+    /// Seconds until the first address could be found to have changed: the TTL of the host's own choices, and the most of a
+    /// chooser's. Brought within `ttl`.
     pub own_ttl: u32,
     /// What the host does where it chooses itself and no address is good.
     pub otherwise: Otherwise,
@@ -271,7 +272,9 @@ impl Settled {
                 out.extend(named.map(|address| address.ip).take(MAX_ADDRESSES));
                 if !out.is_empty() {
                     let Chosen { scope, lifetime, .. } = *chosen;
-                    return Self { by: By::Policy, ttl: ttl(chosen.ttl), scope, lifetime };
+                    // Whoever chooses, an address may be found dead just as soon.
+                    let ttl = ttl(chosen.ttl.min(rules.own_ttl));
+                    return Self { by: By::Policy, ttl, scope, lifetime };
                 }
                 None
             }

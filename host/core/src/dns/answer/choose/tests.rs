@@ -60,8 +60,11 @@ fn an_index_that_does_not_exist_is_a_failure_and_the_rest_is_cut_to_its_bounds()
 #[test]
 fn what_a_policy_chose_is_sent_in_its_order_with_a_ttl_within_the_fleet_files_bounds() {
     let addresses = [up(1), address(2, State::Down, 0), up(-1)];
-    let rules = Rules { ttl: (5, 60), ..Rules::default() };
-    for (ttl, expected) in [(0, 5), (30, 30), (u32::MAX, 60)] {
+    let rules = |own_ttl| Rules { ttl: (5, 60), own_ttl, ..Rules::default() };
+    for (ttl, own_ttl, expected) in
+        [(0, 99, 5), (30, 99, 30), (u32::MAX, 99, 60), (30, 17, 17), (u32::MAX, 17, 17), (u32::MAX, 1, 5)]
+    {
+        let rules = rules(own_ttl);
         let lifetime = Duration::from_secs(2);
         let chosen = Chosen { addresses: vec![1, 0, 2], ttl, scope: 24, lifetime };
         let (out, settled) = settle(&Choice::Answer(chosen), Type::A, &addresses, &rules);
