@@ -168,7 +168,7 @@ impl Question {
 }
 
 impl Answer {
-    /// These addresses for everybody, asked for anew with each query, with the longest TTL that the fleet file allows.
+    /// These addresses for everybody, asked for anew with each query, with the longest TTL that the host allows.
     pub fn of(addresses: Vec<u32>) -> Self {
         Self { addresses, ttl: u32::MAX, scope: 0, lifetime_ms: 0 }
     }

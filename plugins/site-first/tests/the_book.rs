@@ -18,7 +18,7 @@ fn quotes(page: &str) -> Vec<(&str, &str)> {
 #[test]
 fn every_quote_in_the_book_is_in_the_file_that_it_names() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    for page in ["writing-a-scheduler.md", "writing-a-judge.md"] {
+    for page in ["writing-a-scheduler.md", "writing-a-judge.md", "writing-a-chooser.md"] {
         let text = fs::read_to_string(root.join("docs/src").join(page)).unwrap();
         let quotes = quotes(&text);
         assert!(quotes.len() >= 4, "{page} quotes {} times", quotes.len());

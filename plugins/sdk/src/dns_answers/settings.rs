@@ -22,7 +22,7 @@ pub enum Order {
 /// TTL, order, repetition, and what is done when nothing is up:
 ///
 /// ```text
-/// # Seconds; without it, the longest that the fleet file allows.
+/// # Seconds; without it, and at most, the time in which an address could be found to have changed, within the fleet file's bounds.
 /// ttl = 30
 /// # `listed` or `shuffled`.
 /// order = shuffled
