@@ -4,6 +4,8 @@
 //! both sides. A median is shown with its range, so that a difference smaller than the noise looks like one.
 
 mod contender;
+mod dns;
+mod dns_reload;
 mod plugins;
 mod proxy;
 mod reload;
@@ -35,6 +37,21 @@ pub(crate) enum What {
         #[arg(long)]
         quick: bool,
     },
+    /// The cost of a DNS query, beside gdnsd, Knot, NSD and stock hickory
+    Dns {
+        /// Rounds in which every row has its turn
+        #[arg(long, default_value_t = 7)]
+        rounds: usize,
+        /// A smoke run: shows that it works, not what it costs
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Whether replacing zones and a plugin every second costs DNS answers under load
+    DnsReload {
+        /// A smoke run: a few seconds
+        #[arg(long)]
+        quick: bool,
+    },
     /// What replacing a plugin every second costs requests under load
     Reload {
         /// Pairs of runs, one with and one without
@@ -51,6 +68,8 @@ pub(crate) fn run(what: &What) -> Result<()> {
     match *what {
         What::Plugins { quick } => plugins::run(quick),
         What::Proxy { rounds, quick } => proxy::run(if quick { 1 } else { rounds }, quick),
+        What::Dns { rounds, quick } => dns::run(if quick { 1 } else { rounds }, quick),
+        What::DnsReload { quick } => dns_reload::run(quick),
         What::Reload { pairs, quick } => reload::run(if quick { 1 } else { pairs }, quick),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::stack::{Choice, Stack};
 use crate::{command, paths, plugins, say};
 
 /// Builds `weir` and the plugins, with a line for each; says where the plugins are.
@@ -20,6 +21,15 @@ pub(crate) fn everything() -> Result<PathBuf> {
 /// Builds the binary under trial.
 pub(crate) fn weir(log: &Path) -> Result<()> {
     command::successful(&mut command::cargo(&["build", "--release", "-p", "weir"]), log)?;
+    Ok(())
+}
+
+/// Builds what nodes of these stacks run: the binary, and the plugins where a node has some.
+pub(crate) fn stack(choice: Choice) -> Result<()> {
+    weir(&paths::log("build"))?;
+    if choice.dns == Stack::Weir {
+        plugins()?;
+    }
     Ok(())
 }
 

@@ -95,7 +95,7 @@ pub(crate) fn run(wish: &Wish) -> Result<()> {
     let shape = wish.tiers.shape()?;
     if !wish.built {
         install::for_building()?;
-        build::weir(&paths::log("build"))?;
+        build::stack(shape.choice)?;
     }
     let records = all(wish, shape, &steps)?;
     print!("\n{}", table::text(&records));

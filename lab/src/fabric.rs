@@ -112,6 +112,11 @@ impl Fabric {
         self.ask(node, &Request::Write { path: path.into(), text: text.to_owned() })
     }
 
+    /// Makes a link to a file of the machine, as the node sees both; folders on the way are made.
+    pub(crate) fn link(&self, node: &str, path: &str, target: &Path) -> Result<()> {
+        self.ask(node, &Request::Link { path: path.into(), target: target.to_owned() })
+    }
+
     /// Removes a file as the node sees it; content where there is none.
     pub(crate) fn remove(&self, node: &str, path: &str) -> Result<()> {
         self.ask(node, &Request::Remove { path: path.into() })

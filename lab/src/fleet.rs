@@ -1,7 +1,7 @@
 //! Fleet files that the lab writes: one node, loopback, ports that were free a moment ago.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -33,6 +33,9 @@ pub(crate) struct Fleet {
     /// How an L4 node checks the L7 nodes.
     #[serde(skip_serializing_if = "Option::is_none")]
     l4: Option<L4>,
+    /// What the node answers, where it is a DNS node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dns: Option<Dns>,
 }
 
 /// `[paths]`
@@ -156,6 +159,84 @@ pub(crate) struct Service {
     addresses: Vec<IpAddr>,
 }
 
+/// `[dns]`
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Dns {
+    /// Where it listens.
+    pub(crate) listen: Vec<SocketAddr>,
+    zones: PathBuf,
+    /// Which server this is.
+    pub(crate) identity: String,
+    /// Which program.
+    pub(crate) version: String,
+    rate_limit: RateLimit,
+    state_file: StateFile,
+    /// Who decides addresses.
+    pub(crate) policies: BTreeMap<String, Policy>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct RateLimit {
+    per_second: u32,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct StateFile {
+    path: PathBuf,
+}
+
+/// `[dns.policies.NAME]`
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Policy {
+    /// The instance of a plugin that decides.
+    pub(crate) plugin: String,
+    /// The addresses, without checks: up from the first moment.
+    pub(crate) addresses: Vec<DnsAddress>,
+}
+
+/// `[[dns.policies.NAME.addresses]]`
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct DnsAddress {
+    /// The address.
+    pub(crate) address: IpAddr,
+}
+
+impl Dns {
+    /// A server on a free port of loopback, without zones. One client asks it all that it can, so nobody's rate is limited.
+    pub(crate) fn new(folder: &Path) -> Result<Self> {
+        let zones = folder.join("zones");
+        std::fs::create_dir_all(&zones).with_context(|| format!("cannot make {}", zones.display()))?;
+        Ok(Self {
+            listen: vec![free_dns()?],
+            zones,
+            identity: String::new(),
+            version: String::new(),
+            rate_limit: RateLimit { per_second: 0 },
+            state_file: StateFile { path: folder.join("ext") },
+            policies: BTreeMap::new(),
+        })
+    }
+
+    /// Writes a zone's file.
+    pub(crate) fn zone(&self, origin: &str, text: &str) -> Result<()> {
+        replace(&self.zones.join(format!("{origin}.zone")), text.as_bytes())
+    }
+
+    /// Adds a policy of these addresses that an instance of a plugin decides.
+    pub(crate) fn policy(&mut self, name: &str, plugin: &str, addresses: &[IpAddr]) {
+        let addresses = addresses.iter().map(|address| DnsAddress { address: *address }).collect();
+        self.policies.insert(name.into(), Policy { plugin: plugin.into(), addresses });
+    }
+
+    /// Its first address.
+    pub(crate) fn server(&self) -> SocketAddr {
+        self.listen.first().copied().unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 53)))
+    }
+}
+
 impl Fleet {
     /// A fleet whose node keeps everything below `folder`.
     pub(crate) fn new(folder: &Path) -> Result<Self> {
@@ -174,6 +255,7 @@ impl Fleet {
             pools: BTreeMap::new(),
             services: BTreeMap::new(),
             l4: None,
+            dns: None,
             paths,
         })
     }
@@ -209,6 +291,16 @@ impl Fleet {
         for node in self.nodes.values_mut() {
             node.workers = workers;
         }
+        self
+    }
+
+    /// A DNS node, and nothing else.
+    #[must_use]
+    pub(crate) fn answering(mut self, dns: Dns) -> Self {
+        for node in self.nodes.values_mut() {
+            node.roles = vec!["dns"];
+        }
+        self.dns = Some(dns);
         self
     }
 
@@ -316,7 +408,31 @@ pub(crate) fn replace(file: &Path, content: &[u8]) -> Result<()> {
     std::fs::rename(&unready, file).with_context(|| format!("cannot put {} in place", file.display()))
 }
 
+/// A plugin file's content with a custom section that makes it another one, so that each is compiled and none comes from the cache. At
+/// the end of a file that was cut off it changes nothing for the better.
+pub(crate) fn numbered(content: &[u8], number: u64) -> Vec<u8> {
+    const NAME: &[u8] = b"number";
+    let length = 1 + NAME.len() + size_of::<u64>();
+    let mut numbered = content.to_vec();
+    // Section 0, its length and that of its name: both below 128, so one byte each.
+    numbered.extend([0, length as u8, NAME.len() as u8]);
+    numbered.extend(NAME);
+    numbered.extend((u64::from(std::process::id()) << 32 | number).to_le_bytes());
+    numbered
+}
+
 /// A loopback address that nobody listens on at this moment.
 pub(crate) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+/// The same, for UDP as well.
+pub(crate) fn free_dns() -> Result<SocketAddr> {
+    loop {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let address = listener.local_addr()?;
+        if UdpSocket::bind(address).is_ok() {
+            return Ok(address);
+        }
+    }
 }

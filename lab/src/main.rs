@@ -14,6 +14,7 @@
 //! | [`node`], [`fleet`], [`server`], [`load`], [`http`] | a node under our eyes, its file, its servers, its clients |
 //! | [`kernel`], [`inside`] | a kernel that carries the lab, and the job in it |
 //! | [`shell`], [`capture`] | a look into a node from another terminal |
+//! | [`dns`], [`lookup`] | DNS as a client speaks it |
 //! | [`balancer`] | the part of Weir that keeps the kernel's balancer, in a node |
 //! | [`fabric`] | nodes in namespaces, and what joins them |
 //! | [`doctor`], [`machine`], [`install`], [`build`], [`command`] | what the machine has and gets |
@@ -32,6 +33,7 @@ mod capture;
 mod clients;
 mod command;
 mod disrupt;
+mod dns;
 mod doctor;
 mod fabric;
 mod fleet;
@@ -41,6 +43,7 @@ mod inside;
 mod install;
 mod kernel;
 mod load;
+mod lookup;
 mod machine;
 mod node;
 mod paths;
@@ -110,6 +113,8 @@ enum Command {
     },
     /// Throw hostile bytes at everything that reads bytes
     Fuzz(fuzz::Wish),
+    /// Ask Weir, NSD, Knot and BIND the same about the same zones
+    Differ(dns::differ::Wish),
     /// Check who depends on whom and how the tree is laid out
     Rules,
     /// Try the kernel and the namespaces that the lab runs in
@@ -183,6 +188,9 @@ enum Command {
     /// Ask services from given addresses until they answer
     #[command(hide = true)]
     Ask(ask::Questions),
+    /// Ask a DNS server until its answer is as wished
+    #[command(hide = true)]
+    Lookup(lookup::Lookup),
     /// Keep up many slow connections, check every byte, record what breaks when
     Clients(clients::Wish),
     /// Do something to the topology and see what becomes of its connections
@@ -213,6 +221,7 @@ fn run(command: Command) -> Result<()> {
             up::run(&up::Wish { stay, json, loopback, built, tiers })
         }
         Command::Test { keep_going } => test::run(keep_going),
+        Command::Differ(wish) => dns::differ::command(&wish),
         Command::Disrupt(wish) => disrupt::run(&wish),
         Command::Trial { names, built } => test::run_trials(&names, built),
         Command::Fuzz(wish) => fuzz::run(&wish),
@@ -234,6 +243,7 @@ fn run(command: Command) -> Result<()> {
         Command::Agent { address, file } => agent::run(address, &file),
         Command::Turn(turn) => turn::run(&turn),
         Command::Ask(questions) => ask::run(&questions),
+        Command::Lookup(wish) => lookup::run(&wish),
         Command::Clients(wish) => clients::run(&wish),
         Command::Serve { name, address } => {
             let _server = server::DemoServer::start_at(&name, address)?;

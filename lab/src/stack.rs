@@ -12,7 +12,9 @@
 //! | [`haproxy`], [`agent`] | HAProxy, socat | L7 nodes, classic |
 //! | [`application`], [`agent`] | nginx and the application behind it, socat | servers |
 //! | [`gdnsd`] | gdnsd | the DNS server, classic |
-//! | [`weir`] | `weir run` | L4 nodes, L7 nodes and the agent of servers, Weir |
+//! | [`weir`] | `weir run` | L4 nodes, L7 nodes, the agent of servers and the DNS server, Weir |
+//!
+//! [`names`] is what the DNS server answers, in either.
 
 mod agent;
 mod application;
@@ -22,10 +24,11 @@ mod gdnsd;
 mod gobgp;
 mod haproxy;
 pub(crate) mod keepalived;
+pub(crate) mod names;
 pub(crate) mod weir;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::bail;
@@ -76,7 +79,7 @@ pub(crate) struct Choice {
     pub(crate) l4: Stack,
     /// Of the L7 nodes and of the agents of servers.
     pub(crate) l7: Stack,
-    /// Of the DNS server. Weir has none yet.
+    /// Of the DNS server.
     pub(crate) dns: Stack,
 }
 
@@ -84,7 +87,7 @@ impl Choice {
     /// The original's on every tier.
     pub(crate) const CLASSIC: Self = Self { l4: Stack::Classic, l7: Stack::Classic, dns: Stack::Classic };
     /// Weir on every tier that it has.
-    pub(crate) const WEIR: Self = Self { l4: Stack::Classic, l7: Stack::Weir, dns: Stack::Classic };
+    pub(crate) const WEIR: Self = Self { l4: Stack::Classic, l7: Stack::Weir, dns: Stack::Weir };
 
     /// Whether the programs of a node of this kind make its tunnels, service addresses and settings themselves. L7 nodes do for L4
     /// nodes of the same fleet.
@@ -104,6 +107,15 @@ pub(crate) struct File {
     pub(crate) path: &'static str,
     /// What.
     pub(crate) text: String,
+}
+
+/// A file of a node that is one of this machine's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Link {
+    /// Where, as the node sees it.
+    pub(crate) path: &'static str,
+    /// The file that it is.
+    pub(crate) target: PathBuf,
 }
 
 /// When a program starts, while the whole lab comes up.
@@ -133,6 +145,8 @@ pub(crate) struct Program {
 pub(crate) struct Outfit {
     /// Its files.
     pub(crate) files: Vec<File>,
+    /// Files that were built.
+    pub(crate) links: Vec<Link>,
     /// Its programs, in the order in which they start.
     pub(crate) programs: Vec<Program>,
 }
@@ -147,7 +161,10 @@ impl Outfit {
                 outfit.file("/etc/resolv.conf", format!("nameserver {}\n", crate::topology::address::DNS));
             }
             Kind::Internet => {}
-            Kind::Dns => gdnsd::outfit(&mut outfit),
+            Kind::Dns => match choice.dns {
+                Stack::Classic => gdnsd::outfit(&mut outfit),
+                Stack::Weir => weir::outfit(&mut outfit, topology, choice, node, weir),
+            },
             Kind::Router => bird::outfit(&mut outfit, size, node.number),
             Kind::Reflector => gobgp::outfit(&mut outfit, node.number),
             Kind::L4 => match choice.l4 {
@@ -181,6 +198,10 @@ impl Outfit {
 
     fn file(&mut self, path: &'static str, text: String) {
         self.files.push(File { path, text });
+    }
+
+    fn link(&mut self, path: &'static str, target: PathBuf) {
+        self.links.push(Link { path, target });
     }
 
     /// A program that speaks BGP. It goes before others: its neighbours end a session after three silent seconds, and

@@ -96,7 +96,7 @@ impl Tiers {
     /// What that comes to. Small, and Weir where it has the tier, unless said otherwise.
     ///
     /// # Errors
-    /// A tier that Weir does not have, or the same thing asked for twice.
+    /// The same thing asked for twice.
     pub(crate) fn shape(&self) -> Result<Shape> {
         let mut size = match self.size {
             Some(Named::Full) => Size::full(),
@@ -111,9 +111,6 @@ impl Tiers {
         choice.dns = self.dns.unwrap_or(choice.dns);
         size.servers = self.servers.unwrap_or(size.servers);
         size.users = self.users.unwrap_or(size.users);
-        if choice.dns == Stack::Weir {
-            bail!("--dns weir: Weir has no such tier yet; it can only be classic");
-        }
         Ok(Shape { size, choice })
     }
 }
@@ -160,7 +157,8 @@ mod tests {
         let wished = shape("--l4 7 --l7 13 --servers 10 --users 200").unwrap();
         assert_eq!(wished, Shape { size: Size::full(), choice: Choice::WEIR });
         let wished = shape("--l7 weir --l4 classic --l7 3 --stack classic").unwrap();
-        assert_eq!(wished.choice, Choice::WEIR);
+        assert_eq!(wished.choice, Choice { dns: Stack::Classic, ..Choice::WEIR });
+        assert_eq!(shape("--dns weir --stack classic").unwrap().choice.dns, Stack::Weir);
         assert_eq!(wished.size, Size { l7: 3, ..Size::small() });
         let wished = shape("--size full --stack classic --l7 20").unwrap();
         assert_eq!(wished, Shape { size: Size { l7: 20, ..Size::full() }, choice: Choice::CLASSIC });
@@ -169,7 +167,7 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused_in_words() {
         for (line, word) in [
-            ("--dns weir", "no such tier yet"),
+            ("--dns modern", "neither `classic`"),
             ("--l7 3 --l7 4", "at most one number"),
             ("--l7 modern", "neither a number"),
         ] {

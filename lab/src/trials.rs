@@ -7,11 +7,14 @@ mod agents;
 mod bgp;
 mod check;
 mod demo;
+mod dns;
+mod dns_reload;
 mod drain;
 mod failover;
 mod ipvs;
 mod judges;
 mod misbehaviour;
+mod names;
 mod reload;
 mod servers;
 mod tiers;
@@ -83,6 +86,16 @@ pub(crate) const ALL: &[Trial] = &[
     },
     Trial { name: "reload", promise: "plugin files replaced under load cost no request", tried: reload::run },
     Trial {
+        name: "dns",
+        promise: "DNS queries are answered as they must be, and as NSD, Knot and BIND answer them",
+        tried: dns::run,
+    },
+    Trial {
+        name: "dns-reload",
+        promise: "zones and plugins replaced under load cost no answer, and none is wrong",
+        tried: dns_reload::run,
+    },
+    Trial {
         name: "ipvs",
         promise: "the kernel balances as foretold, and alike on nodes with different histories",
         tried: ipvs::run,
@@ -99,7 +112,7 @@ pub(crate) const ALL: &[Trial] = &[
     },
     Trial {
         name: "tiers-weir",
-        promise: "Weir's L7 nodes take the place of HAProxy between keepalived and nginx",
+        promise: "Weir's L7 and DNS nodes take the places of HAProxy and gdnsd between keepalived and nginx",
         tried: tiers::weir,
     },
     Trial { name: "drain", promise: "SIGTERM lets every request end that has begun", tried: drain::run },

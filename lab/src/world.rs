@@ -4,10 +4,12 @@
 //! |---|---|
 //! | [`look`] | what nodes say of themselves: IPVS, routes, sockets, servers |
 //! | [`lacking`] | how the world differs from one that is whole, and where to look |
+//! | [`names`] | what the DNS server answers |
 //! | [`step`] | what can be done to it |
 
 mod lacking;
 pub(crate) mod look;
+mod names;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,9 +60,6 @@ impl World {
         choice: Choice,
         say: &mut dyn FnMut(&str),
     ) -> Result<Self> {
-        if choice.dns != Stack::Classic {
-            bail!("Weir has no DNS tier yet; it can only be classic");
-        }
         let topology = Topology::new(size)?;
         let lab = std::env::current_exe().context("cannot find this program")?;
         let mut world = Self {
@@ -87,6 +86,11 @@ impl World {
         world.start_all(&outfits, |turn| turn == Turn::AfterL7)?;
         world.await_answers(ANSWERS_WITHIN)?;
         clock.tell("answers", "all 8 service addresses, from several users");
+        // gdnsd answers when its own rounds are over, and nobody here asks it.
+        if choice.dns == Stack::Weir {
+            world.await_names(ANSWERS_WITHIN)?;
+            clock.tell("names", "www, www1 and www2 have every address, over both families");
+        }
         Ok(world)
     }
 
@@ -142,6 +146,9 @@ impl World {
                                 Outfit::of(&self.topology, self.choice, node, &self.lab, &paths::weir());
                             for file in &outfit.files {
                                 self.fabric.write(&node.name, file.path, &file.text)?;
+                            }
+                            for link in &outfit.links {
+                                self.fabric.link(&node.name, link.path, &link.target)?;
                             }
                             made.push((node.name.clone(), outfit));
                         }

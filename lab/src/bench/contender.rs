@@ -1,5 +1,6 @@
 //! Those that are measured: each a process pinned to one core, listening, with its access log on.
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -162,21 +163,31 @@ fn until_listening(process: &Process, name: &str, address: SocketAddr) -> Result
     Ok(())
 }
 
-/// CPU time of a process and those that it started, user and system, all threads.
+/// CPU time of a process and all below it, user and system, all threads.
 pub(super) fn cpu_time(pid: u32) -> Result<Duration> {
-    let mut ticks = 0;
+    let mut all = BTreeMap::new();
     for entry in std::fs::read_dir("/proc")? {
         let Some(each) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
             continue;
         };
-        let Ok(stat) = std::fs::read_to_string(format!("/proc/{each}/stat")) else { continue };
-        if let Some(stat) = Stat::read(&stat)
-            && (each == pid || stat.parent == pid)
-        {
-            ticks += stat.ticks;
-        }
+        let Ok(text) = std::fs::read_to_string(format!("/proc/{each}/stat")) else { continue };
+        all.extend(Stat::read(&text).map(|stat| (each, stat)));
     }
+    let ticks: u64 = all.iter().filter(|(each, _)| is_below(&all, **each, pid)).map(|(_, s)| s.ticks).sum();
     Ok(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
+}
+
+/// Whether a process is this one, or was started by it or by one that was.
+fn is_below(all: &BTreeMap<u32, Stat>, mut process: u32, above: u32) -> bool {
+    // A table that was read while it changed could have a circle.
+    for _ in 0..all.len() {
+        if process == above {
+            return true;
+        }
+        let Some(stat) = all.get(&process) else { return false };
+        process = stat.parent;
+    }
+    false
 }
 
 /// The fields of `/proc/PID/stat` that count here.
@@ -203,5 +214,9 @@ mod tests {
         let text = "42 (a (b) c) S 7 42 42 0 -1 4194560 1 2 3 4 150 25 9 9 20 0 4 0 100 1 1";
         let stat = Stat::read(text).unwrap();
         assert_eq!((stat.parent, stat.ticks), (7, 175));
+        let of = |parent| Stat { parent, ticks: 1 };
+        let all = BTreeMap::from([(7, of(1)), (42, of(7)), (43, of(42)), (50, of(51)), (51, of(50))]);
+        let below: Vec<u32> = all.keys().copied().filter(|each| is_below(&all, *each, 7)).collect();
+        assert_eq!(below, [7, 42, 43], "and a circle ends");
     }
 }

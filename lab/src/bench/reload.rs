@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde_json::json;
 
 use super::{Spread, record};
-use crate::fleet::{Fleet, Pool, replace};
+use crate::fleet::{Fleet, Pool, numbered, replace};
 use crate::load::{Load, Pace, Report};
 use crate::node::Node;
 use crate::server::DemoServer;
@@ -96,19 +96,6 @@ fn contents() -> Result<[Vec<u8>; 3]> {
     let mut broken = good.clone();
     broken.truncate(good.len() / 2);
     Ok([good, read("weighted-round-robin.wasm")?, broken])
-}
-
-/// The content with a custom section that makes it another one, so that each is compiled and none comes from the cache. At
-/// the end of a file that was cut off it changes nothing for the better.
-fn numbered(content: &[u8], number: u64) -> Vec<u8> {
-    const NAME: &[u8] = b"number";
-    let length = 1 + NAME.len() + size_of::<u64>();
-    let mut numbered = content.to_vec();
-    // Section 0, its length and that of its name: both below 128, so one byte each.
-    numbered.extend([0, length as u8, NAME.len() as u8]);
-    numbered.extend(NAME);
-    numbered.extend((u64::from(std::process::id()) << 32 | number).to_le_bytes());
-    numbered
 }
 
 /// A run during which the file is replaced every second.

@@ -29,6 +29,8 @@ pub(super) enum Request {
     Sysctl { settings: Vec<(String, String)> },
     /// Writes a file in one step.
     Write { path: PathBuf, text: String },
+    /// Makes a link to a file of the machine.
+    Link { path: PathBuf, target: PathBuf },
     /// Removes a file where there is one.
     Remove { path: PathBuf },
 }
@@ -125,6 +127,7 @@ fn carry_out(request: Request) -> Result<()> {
         Request::Up { interfaces } => interfaces.iter().try_for_each(|name| up(name)),
         Request::Sysctl { settings } => settings.iter().try_for_each(|(name, value)| sysctl(name, value)),
         Request::Write { path, text } => write(&path, &text),
+        Request::Link { path, target } => link(&path, &target),
         Request::Remove { path } => match std::fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(error).with_context(|| format!("cannot remove {}", path.display()))
@@ -233,6 +236,15 @@ fn write(path: &Path, text: &str) -> Result<()> {
         std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o755)).with_context(cannot)?;
     }
     std::fs::rename(&beside, path).with_context(cannot)
+}
+
+fn link(path: &Path, target: &Path) -> Result<()> {
+    let cannot = || format!("cannot make {} a link to {}", path.display(), target.display());
+    std::fs::create_dir_all(path.parent().with_context(cannot)?).with_context(cannot)?;
+    if path.is_symlink() {
+        std::fs::remove_file(path).with_context(cannot)?;
+    }
+    std::os::unix::fs::symlink(target, path).with_context(cannot)
 }
 
 #[cfg(test)]

@@ -2,25 +2,16 @@
 
 use std::fmt::Write as _;
 
+use super::names::{POLICIES, STATE_FILE, state_file};
 use super::{Outfit, Turn};
-use crate::topology::SERVICES;
 use crate::topology::address::{beside, service};
 
 const FOLDER: &str = "/etc/gdnsd";
-/// Says which addresses an operator wants to be answered.
-const WANTED: &str = "/etc/lb/ext";
 
 pub(super) fn outfit(outfit: &mut Outfit) {
     outfit.file("/etc/gdnsd/config", configuration());
     outfit.file("/etc/gdnsd/zones/example.org", ZONE.into());
-    let mut wanted = String::new();
-    for each in (1..=SERVICES).map(service) {
-        let _ = writeln!(wanted, "{each} => UP");
-    }
-    for each in (1..=SERVICES).map(service) {
-        let _ = writeln!(wanted, "{} => UP", beside(each));
-    }
-    outfit.file(WANTED, wanted);
+    outfit.file(STATE_FILE, state_file(&[]));
     outfit.program("gdnsd", Turn::First, &["/usr/sbin/gdnsd", "-c", FOLDER, "start"]);
 }
 
@@ -52,7 +43,7 @@ service_types => {{
   }}
   ext => {{
     plugin => extfile
-    file => {WANTED}
+    file => {STATE_FILE}
     def_down => true
   }}
 }}
@@ -61,7 +52,7 @@ plugins => {{
   multifo => {{
 "
     );
-    for (name, first) in [("web1", 1), ("web2", 3)] {
+    for (name, first) in POLICIES {
         let (one, other) = (service(first), service(first + 1));
         let _ = write!(
             text,

@@ -17,11 +17,12 @@ fn each_tier_runs_the_programs_of_its_stack() {
     assert_eq!(programs(mixed, "LB7-1"), ["weir"]);
     assert_eq!(programs(Choice::CLASSIC, "S1"), ["nginx", "application", "socat"]);
     assert_eq!(programs(mixed, "S1"), ["nginx", "application", "weir"]);
+    assert_eq!(programs(Choice::CLASSIC, "dns"), ["gdnsd"]);
+    assert_eq!(programs(mixed, "dns"), ["weir"]);
     for (node, expected) in [
         ("LB4-1", ["keepalived", "exabgp"].as_slice()),
         ("R1", &["bird"]),
         ("RR1", &["gobgpd"]),
-        ("dns", &["gdnsd"]),
         ("users", &[]),
         ("internet", &[]),
     ] {

@@ -1,8 +1,10 @@
-//! Weir on the L4 nodes, in place of keepalived and ExaBGP, on the L7 nodes, in place of HAProxy and socat, and on the servers, in
-//! place of socat. All have the same fleet file.
+//! Weir on the L4 nodes, in place of keepalived and ExaBGP, on the L7 nodes, in place of HAProxy and socat, on the servers, in
+//! place of socat, and on the DNS server, in place of gdnsd: see [`dns`]. All have the same fleet file.
 //!
 //! Checks, times and health are HAProxy's of the original: a TCP check with a PROXY line every two seconds, an agent
 //! check, fifty seconds for a client or a server that says nothing.
+
+mod dns;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -34,6 +36,9 @@ pub(super) fn outfit(
     outfit.file(FILE, fleet(topology, choice, known));
     // A folder is made by a file in it, and what is no plugin is left alone.
     outfit.file("/etc/weir/plugins/README", "Plugins go here.\n".into());
+    if node.kind == Kind::Dns {
+        dns::outfit(outfit);
+    }
     let weir = weir.display().to_string();
     let argv = [weir.as_str(), "run", "--fleet", FILE, "--node", &node.name];
     if node.kind == Kind::L4 {
@@ -47,6 +52,7 @@ pub(super) fn outfit(
 pub(crate) fn fleet(topology: &Topology, choice: Choice, known: u32) -> String {
     let size = topology.size;
     let by_weir = choice.l4 == Stack::Weir;
+    let names_by_weir = choice.dns == Stack::Weir;
     let nodes = topology.nodes.iter().filter_map(|node| {
         let role = match node.kind {
             Kind::L4 if by_weir => "l4",
@@ -54,9 +60,10 @@ pub(crate) fn fleet(topology: &Topology, choice: Choice, known: u32) -> String {
             Kind::L7 if by_weir && node.number <= known => "l7",
             Kind::L7 if !by_weir && choice.l7 == Stack::Weir => "l7",
             Kind::Server if choice.l7 == Stack::Weir => "agent",
+            Kind::Dns if choice.dns == Stack::Weir => "dns",
             _ => return None,
         };
-        let takes_part = by_weir && role != "agent";
+        let takes_part = by_weir && matches!(role, "l4" | "l7");
         let own = match node.kind {
             Kind::L4 => l4(size, node.number),
             _ => l7(size, node.number),
@@ -93,6 +100,8 @@ pub(crate) fn fleet(topology: &Topology, choice: Choice, known: u32) -> String {
         agent: AgentServer { listen: format!("[::]:{AGENT_PORT}"), file: AGENT_FILE },
         nodes: nodes.collect(),
         bgp: by_weir.then(|| bgp(size)),
+        plugins: if names_by_weir { dns::plugins() } else { BTreeMap::new() },
+        dns: names_by_weir.then(dns::section),
         pools: BTreeMap::from([("servers", pool)]),
         services: BTreeMap::from([("vips", Service { port: SERVICE_PORT, pool: "servers", addresses })]),
     };
@@ -122,6 +131,10 @@ struct Fleet {
     nodes: BTreeMap<String, Node>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bgp: Option<Bgp>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    plugins: BTreeMap<&'static str, dns::Plugin>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dns: Option<dns::Dns>,
     pools: BTreeMap<&'static str, Pool>,
     services: BTreeMap<&'static str, Service>,
 }
@@ -207,7 +220,8 @@ mod tests {
         let file = fleet(&Topology::new(Size::full()).unwrap(), Choice::WEIR, 13);
         let file: toml::Table = file.parse().unwrap();
         let nodes = file["nodes"].as_table().unwrap();
-        assert_eq!(nodes.len(), 14 + 10);
+        assert_eq!(nodes.len(), 14 + 10 + 1);
+        assert_eq!(nodes["dns"]["roles"][0].as_str(), Some("dns"));
         assert_eq!(nodes["LB7-14"]["roles"][0].as_str(), Some("l7"));
         assert_eq!(nodes["S10"]["roles"][0].as_str(), Some("agent"));
         let pool = &file["pools"]["servers"];
@@ -216,6 +230,21 @@ mod tests {
         let addresses = file["services"]["vips"]["addresses"].as_array().unwrap();
         assert!(addresses.iter().any(|each| each.as_str() == Some("2001:db8::c633:6404")));
         assert!(addresses.iter().any(|each| each.as_str() == Some("192.0.2.152")));
+    }
+
+    #[test]
+    fn the_dns_server_asks_the_plugin_of_its_policies_and_is_left_out_where_it_is_not_weirs() {
+        let topology = Topology::new(Size::small()).unwrap();
+        let file: toml::Table = fleet(&topology, Choice::WEIR, 2).parse().unwrap();
+        let policies = file["dns"]["policies"].as_table().unwrap();
+        for policy in policies.values() {
+            assert!(file["plugins"].get(policy["plugin"].as_str().unwrap()).is_some());
+            assert_eq!(policy["addresses"].as_array().unwrap().len(), 4);
+        }
+        let classic = Choice { dns: Stack::Classic, ..Choice::WEIR };
+        let file: toml::Table = fleet(&topology, classic, 2).parse().unwrap();
+        assert!(file.get("dns").is_none() && file.get("plugins").is_none());
+        assert!(file["nodes"].get("dns").is_none());
     }
 
     #[test]

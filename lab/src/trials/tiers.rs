@@ -1,7 +1,8 @@
 //! The whole topology at its small size, end to end: what a stack on the L7 tier must do between the real neighbours.
 //!
 //! The same is asked of the classic stack and of Weir's L7 nodes in the place of HAProxy, which is how these are seen to be
-//! a drop-in: the health URL that keepalived asks, the PROXY line that nginx takes, the tunnels, the direct return.
+//! a drop-in: the health URL that keepalived asks, the PROXY line that nginx takes, the tunnels, the direct return. Weir in
+//! gdnsd's place is asked for its names: see [`names`].
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,13 +10,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use super::names;
 use crate::ask::Questions;
 use crate::clients::{Files, Outcome, Plan, Running};
 use crate::fabric::Fabric;
 use crate::inside::{Job, Orders};
 use crate::kernel;
 use crate::say;
-use crate::stack::Choice;
+use crate::stack::{Choice, Stack};
 use crate::tiers::Shape;
 use crate::topology::{Kind, SERVICE_PORT, Size, address};
 use crate::way;
@@ -52,6 +54,9 @@ pub(crate) fn inside(out: &Path, shape: Shape, _: &Orders) -> Result<()> {
     clients_are_known(&world)?;
     answers_return_directly(&world, out)?;
     health_is_obeyed(&mut world)?;
+    if shape.choice.dns == Stack::Weir {
+        names::follow_health(&world)?;
+    }
     world.end();
     Ok(())
 }

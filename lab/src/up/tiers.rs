@@ -44,7 +44,7 @@ pub(super) fn run(wish: &Wish, shape: Shape) -> Result<()> {
     if !wish.built {
         install::for_building()?;
         say::line("  build     weir (the first time this takes minutes)");
-        build::weir(&paths::log("build"))?;
+        build::stack(shape.choice)?;
     }
     let interrupted = node::interrupted()?;
     let kernel = kernel::Wish { kernel: wish.tiers.kernel, limit: AT_MOST, ..kernel::Wish::named(RUN) };
@@ -135,6 +135,7 @@ fn as_text(up: &Up, run: &Run) -> String {
 
   look around     cargo lab shell LB4-1
   see packets     cargo lab capture LB7-1
+  ask for a name  cargo lab shell users, then dig www.example.org AAAA
   logs            {}/NODE/
 ",
         paths::short(&run.out)
