@@ -2,20 +2,14 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
+use crate::build;
 use crate::clients::dice::Dice;
 use crate::fabric::Fabric;
-use crate::paths;
-
-/// The program, as cargo leaves it.
-pub(crate) fn program() -> PathBuf {
-    paths::target().join("release/examples/balancer")
-}
 
 /// It runs in a node. Dropping it kills it; the kernel keeps what it made.
 pub(crate) struct Balancer {
@@ -28,7 +22,7 @@ pub(crate) struct Balancer {
 impl Balancer {
     /// Starts it.
     pub(crate) fn start(fabric: &Fabric, node: &str) -> Result<Self> {
-        let program = program();
+        let program = build::example_program("balancer");
         let mut command = fabric.command(node, &[&program.display().to_string()])?;
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let orders = child.stdin.take().context("a balancer without input")?;

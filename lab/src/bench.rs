@@ -6,6 +6,7 @@
 mod contender;
 mod dns;
 mod dns_reload;
+pub(crate) mod ipvs;
 mod plugins;
 mod proxy;
 mod reload;
@@ -32,6 +33,16 @@ pub(crate) enum What {
     Proxy {
         /// Rounds in which every row has its turn
         #[arg(long, default_value_t = 9)]
+        rounds: usize,
+        /// A smoke run: shows that it works, not what it costs
+        #[arg(long)]
+        quick: bool,
+    },
+    /// A thousand services with a hundred destinations each: first programming, the same again, one change; beside `ipvsadm` and
+    /// keepalived, in the lab's kernel
+    Ipvs {
+        /// Rounds in which every row has its turn
+        #[arg(long, default_value_t = 5)]
         rounds: usize,
         /// A smoke run: shows that it works, not what it costs
         #[arg(long)]
@@ -67,6 +78,7 @@ pub(crate) enum What {
 pub(crate) fn run(what: &What) -> Result<()> {
     match *what {
         What::Plugins { quick } => plugins::run(quick),
+        What::Ipvs { rounds, quick } => ipvs::run(rounds, quick),
         What::Proxy { rounds, quick } => proxy::run(if quick { 1 } else { rounds }, quick),
         What::Dns { rounds, quick } => dns::run(if quick { 1 } else { rounds }, quick),
         What::DnsReload { quick } => dns_reload::run(quick),

@@ -33,11 +33,16 @@ pub(crate) fn stack(choice: Choice) -> Result<()> {
     Ok(())
 }
 
-/// Builds the program that keeps the kernel's balancer in trials and measurements.
-pub(crate) fn balancer() -> Result<()> {
-    let arguments = ["build", "--release", "-p", "weir-sidecar", "--example", "balancer"];
-    command::successful(&mut command::cargo(&arguments), &paths::log("build-balancer"))?;
+/// Builds an example of the sidecar: a part of Weir on a line, for trials and measurements.
+pub(crate) fn example(name: &str) -> Result<()> {
+    let arguments = ["build", "--release", "-p", "weir-sidecar", "--example", name];
+    command::successful(&mut command::cargo(&arguments), &paths::log(&format!("build-{name}")))?;
     Ok(())
+}
+
+/// Where cargo leaves it.
+pub(crate) fn example_program(name: &str) -> PathBuf {
+    paths::target().join("release/examples").join(name)
 }
 
 /// Builds the plugins and says where they are.

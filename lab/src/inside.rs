@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::control::MARK;
 use crate::tiers::Shape;
-use crate::{disrupt, kernel, trials, up};
+use crate::{bench, disrupt, kernel, trials, up};
 
 /// A job with where it runs, handed over as a file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,6 +43,8 @@ pub(crate) enum Job {
     TrialIpvs,
     /// The speaker among others: see [`trials`].
     TrialBgp,
+    /// A large table, programmed by several programs: see [`bench::ipvs`].
+    BenchIpvs(bench::ipvs::Task),
     /// Steps of the matrix of `cargo lab disrupt`: see [`disrupt`].
     Disrupt(disrupt::Task),
 }
@@ -57,6 +59,7 @@ pub(crate) fn run(file: &Path) -> Result<()> {
         Job::Trial(shape) => trials::tiers_inside(&spec.out, shape, &orders),
         Job::TrialBgp => trials::bgp_inside(&spec.out, &orders),
         Job::TrialIpvs => trials::ipvs_inside(&spec.out, &orders),
+        Job::BenchIpvs(task) => bench::ipvs::inside(&spec.out, task, &orders),
         Job::Disrupt(task) => disrupt::inside(&spec.out, task, &orders),
     }
 }

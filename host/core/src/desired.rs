@@ -1,14 +1,19 @@
 //! What a node's network side shall be, as one value, and what it was seen to be.
 //!
 //! The host process decides and has no power over the network; the sidecar has that power and decides nothing. What passes
-//! between them is here: always the *whole* state, never a step, so that a lost message, a restart of either side or a second
-//! host cannot leave something behind that nobody wants any more. Whoever receives it finds the differences.
+//! between them is here: the *whole* state, never a step, so that a lost message, a restart of either side or a second
+//! host cannot leave something behind that nobody wants any more. Whoever receives it finds the differences to what is there.
+//!
+//! A table of a hundred thousand destinations is fifteen million bytes as text, and one of them that fails is to be told within
+//! milliseconds. So after the whole, what travels is a [`Delta`]: what makes the next state out of the last one, by its
+//! generation. It is a shorter way to write the whole, and whoever has not the state that it was made for asks for that.
 //!
 //! [`Desired::check`] is the sidecar's guard against a host that is broken or no longer its own: it holds for every value that
 //! a healthy host makes. Devices have names that begin with [`PREFIX`], addresses are single ones, and of the kernel's settings
 //! only those of [`Sysctl::ALLOWED`] may be named.
 
 mod address;
+mod delta;
 mod fault;
 pub mod network;
 mod observed;
@@ -25,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::ipvs;
 
 pub use address::ServiceAddress;
+pub use delta::{Delta, Misfit};
 pub use fault::Fault;
 pub use observed::{Counters, Difference, Observed, Part};
 pub use sysctl::Sysctl;

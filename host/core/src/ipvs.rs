@@ -16,6 +16,7 @@
 //!   commands in one message to the kernel. What it costs: for some microseconds a failed node takes new flows.
 
 mod change;
+mod delta;
 mod destination;
 mod memory;
 mod observed;
@@ -28,6 +29,7 @@ mod traffic;
 mod wanted;
 
 pub use change::Change;
+pub use delta::{Changed, Delta, Rest, Unfit};
 pub use destination::{Checksum, Destination, Entry, Forwarding, Thresholds, Tunnel};
 pub use memory::Memory;
 pub use observed::{Observed, ObservedDestination, ObservedService, Refusal};

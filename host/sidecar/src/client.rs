@@ -1,11 +1,14 @@
 //! The host's end: the newest desired state goes out, what the sidecar sees comes back, over as many connections as it takes.
+//!
+//! The first order of a connection is the whole state, later ones are what differs from the last. A sidecar that cannot make
+//! anything of a difference is told the whole again.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::UnixStream;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use weir_core::desired::{Desired, Observed};
 
 use crate::protocol::{self, FrameError, Hello, MAX_FRAME, MAX_HELLO, Order, Report};
@@ -62,15 +65,26 @@ async fn talk(
     protocol::read::<Hello>(&mut from, MAX_HELLO).await?.agree()?;
     link.send_modify(|link| link.problem = None);
     tracing::info!(socket = %socket.display(), "the sidecar answers");
-    let told = link.clone();
-    let mut listening = tokio::spawn(async move { listen(&mut from, &told).await });
+    let (told, again) = (link.clone(), Arc::new(Notify::new()));
+    let asked = Arc::clone(&again);
+    let mut listening = tokio::spawn(async move { listen(&mut from, &told, &asked).await });
     desired.mark_changed();
+    let mut said: Option<Arc<Desired>> = None;
     let ended = loop {
         let order = tokio::select! {
             changed = desired.changed() => match changed {
-                Ok(()) => desired.borrow_and_update().clone().map(Order::set),
+                Ok(()) => {
+                    let next = desired.borrow_and_update().clone();
+                    let order = next.as_deref().map(|next| Order::from(said.as_deref(), next));
+                    said = next;
+                    order
+                }
                 Err(_) => break Ok(()),
             },
+            () = again.notified() => {
+                tracing::warn!("the sidecar asks for the whole desired state");
+                said.as_deref().map(|said| Order::from(None, said))
+            }
             () = tokio::time::sleep(ALIVE_EVERY) => Some(Order::Alive),
             ended = &mut listening => return ended.unwrap_or(Err(FrameError::Closed)),
         };
@@ -87,6 +101,7 @@ async fn talk(
 async fn listen(
     from: &mut tokio::net::unix::OwnedReadHalf,
     link: &watch::Sender<Link>,
+    again: &Notify,
 ) -> Result<(), FrameError> {
     loop {
         match protocol::read(from, MAX_FRAME).await? {
@@ -98,6 +113,7 @@ async fn listen(
                 tracing::error!(%why, "the sidecar refuses what this node wants");
                 link.send_modify(|link| link.refused = Some(why));
             }
+            Report::Again => again.notify_one(),
         }
     }
 }

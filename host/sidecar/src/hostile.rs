@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use futures_util::FutureExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use weir_core::desired::Desired;
 use weir_core::desired::network::{self, Network};
 use weir_core::ipvs::Memory as Table;
 use weir_hostile::{Memory, Shape, Target, attack};
@@ -59,7 +60,15 @@ impl Target for Orders {
             Err(error) => return Shape::of(&kind(&error)),
         };
         is_said_again(&order);
-        let Order::Set(desired) = order else { return Shape::of(&order) };
+        let desired = match order {
+            Order::Set(desired) => desired,
+            // To the state that a sidecar has before anybody has told it anything.
+            Order::Change(delta) => match delta.apply(&Desired::default()) {
+                Ok(desired) => Box::new(desired),
+                Err(misfit) => return Shape::of(&misfit.to_string()),
+            },
+            other => return Shape::of(&other),
+        };
         if let Err(fault) = desired.check() {
             return Shape::of(&fault.to_string());
         }

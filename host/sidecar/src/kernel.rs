@@ -1,8 +1,9 @@
 //! The kernel's side of a node: what is there, and the changes that make it what shall be there.
 //!
 //! Order, so that every prefix of the work is safe: tunnel, address, service, destination; in reverse when they go. A step that
-//! the kernel refuses is reported and does not keep the others from being tried. Nothing is remembered of what was done: each
-//! look begins with what is there, so a sidecar that starts anew takes over what its predecessor left.
+//! the kernel refuses is reported and does not keep the others from being tried. A sidecar that starts anew begins with what is
+//! there, and takes over what its predecessor left. From then on what this process did is known, and what others did is seen at the
+//! next look on the timer: so one destination that fails is one command, however large the table is.
 
 mod address;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod sysctl;
 mod worker;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rtnetlink::Handle;
 use weir_core::desired::network::{self, Change, Network};
@@ -78,6 +80,8 @@ pub struct Kernel {
     /// Opened when something is wanted of it for the first time.
     balancer: Option<Balancer>,
     sysctls: Sysctls,
+    /// Devices, addresses and settings were found to be as this wants them.
+    agreed: Option<Arc<Desired>>,
 }
 
 impl Kernel {
@@ -92,36 +96,87 @@ impl Kernel {
             routes: routes.map_err(|e| e.to_string()),
             balancer: None,
             sysctls: Sysctls::new(),
+            agreed: None,
         }
     }
 
-    /// Compares the kernel with `desired` and makes it so, as far as it lets itself be made.
-    pub async fn reconcile(&mut self, desired: &Desired, cause: Cause) -> Looked {
+    /// Compares the kernel with `desired` and makes it so, as far as it lets itself be made. A look on the timer at a large table is
+    /// broken off where `stop` says so, with `None`; the next one goes on from there.
+    pub async fn reconcile(
+        &mut self,
+        desired: &Arc<Desired>,
+        cause: Cause,
+        stop: impl FnMut() -> bool,
+    ) -> Option<Looked> {
         let mut looked = Looked { generation: desired.generation, cause, ..Looked::default() };
-        let remove = self.make_network(desired, cause, &mut looked).await;
+        let remove = if self.has_network_of(desired, cause) {
+            Vec::new()
+        } else {
+            self.make_network_and_settings(desired, cause, &mut looked).await
+        };
+        match self.balance(&desired.ipvs, cause, stop, &mut looked) {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(error) => {
+                looked.refused += 1;
+                looked.differs(Part::Ipvs, error.to_string());
+            }
+        }
+        self.carry_out(&remove, cause, &mut looked).await;
+        let of_network = |part| matches!(part, Part::Sysctl | Part::Tunnel | Part::Address);
+        let agrees = !looked.differences.iter().any(|one| of_network(one.part));
+        self.agreed = agrees.then(|| Arc::clone(desired));
+        Some(looked)
+    }
+
+    /// Whether a look at the timer that was broken off is to be gone on with.
+    pub fn is_looking(&self) -> bool {
+        self.balancer.as_ref().is_some_and(Balancer::is_looking)
+    }
+
+    /// Whether nothing of devices, addresses and settings is wanted otherwise than when they were looked at last.
+    fn has_network_of(&self, desired: &Desired, cause: Cause) -> bool {
+        let same = |agreed: &Arc<Desired>| {
+            agreed.tunnels == desired.tunnels
+                && agreed.addresses == desired.addresses
+                && agreed.sysctls == desired.sysctls
+        };
+        cause == Cause::Wanted && self.agreed.as_ref().is_some_and(same)
+    }
+
+    async fn make_network_and_settings(
+        &mut self,
+        desired: &Desired,
+        cause: Cause,
+        looked: &mut Looked,
+    ) -> Vec<Change> {
+        let remove = self.make_network(desired, cause, looked).await;
         // Some are of devices that were just made.
         let settings = self.sysctls.look(&desired.sysctls, self.observe_only);
         looked.done += settings.changed;
         for what in settings.differences {
             looked.differs(Part::Sysctl, what);
         }
-        if let Err(error) = self.balance(&desired.ipvs, cause, &mut looked) {
-            looked.refused += 1;
-            looked.differs(Part::Ipvs, error.to_string());
-        }
-        self.carry_out(&remove, cause, &mut looked).await;
-        looked
+        remove
     }
 
-    /// Services and destinations.
-    fn balance(&mut self, wanted: &Wanted, cause: Cause, looked: &mut Looked) -> Result<(), IpvsError> {
+    /// Services and destinations. Says whether all was looked at that was to be.
+    fn balance(
+        &mut self,
+        wanted: &Wanted,
+        cause: Cause,
+        stop: impl FnMut() -> bool,
+        looked: &mut Looked,
+    ) -> Result<bool, IpvsError> {
         let balancer = match &mut self.balancer {
             // Most nodes are no L4 nodes, and their kernel may have no balancer.
-            None if *wanted == Wanted::default() => return Ok(()),
+            None if *wanted == Wanted::default() => return Ok(true),
             Some(balancer) => {
                 // What this process did is known; what others did is seen.
-                if cause == Cause::Looked || self.observe_only {
+                if self.observe_only {
                     balancer.look()?;
+                } else if cause == Cause::Looked && !balancer.look_until(stop)? {
+                    return Ok(false);
                 }
                 balancer
             }
@@ -135,11 +190,11 @@ impl Kernel {
             if let Some(more) = plan.changes.len().checked_sub(SHOWN).filter(|more| *more > 0) {
                 looked.differs(Part::Ipvs, format!("and {more} more changes"));
             }
-            return Ok(());
+            return Ok(true);
         }
         let plan = balancer.settle(wanted, |plan| log(plan, cause))?;
         looked.done += plan.changes.len() as u64;
-        Ok(())
+        Ok(true)
     }
 
     /// Devices and addresses that are missing. Returns what is to be removed later.

@@ -1,19 +1,18 @@
 //! What host and sidecar say to each other, and how it is framed: a length of four bytes (big endian), then JSON.
 //!
-//! Both begin with a [`Hello`]. Then the host sends the whole desired state whenever it changes and a sign of life in between;
-//! the sidecar reports what it sees. JSON, since the desired state is read by people as well when something is wrong, and since
-//! a field that one side does not know is refused with its name.
-
-use std::sync::Arc;
+//! Both begin with a [`Hello`]. Then the host sends the whole desired state, after that what differs whenever it changes, and a sign
+//! of life in between; the sidecar reports what it sees, and asks for the whole where a difference does not fit what it has. JSON,
+//! since the desired state is read by people as well when something is wrong, and since a field that one side does not know is
+//! refused with its name.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use weir_core::desired::{Desired, Observed};
+use weir_core::desired::{Delta, Desired, Observed};
 
 /// Changes whenever one side would misunderstand the other. Both are the same binary; they differ for as long as an upgrade
 /// has restarted only one of them.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// The longest frame, bytes: a thousand services with a hundred destinations each are a third of it.
 pub const MAX_FRAME: usize = 64 << 20;
@@ -54,14 +53,19 @@ impl Hello {
 pub enum Order {
     /// Make it so. All of it; what is not in it is not wanted.
     Set(Box<Desired>),
+    /// Make that of what was said before. Never the first order of a connection.
+    Change(Box<Delta>),
     /// Somebody still decides, and has nothing new to say.
     Alive,
 }
 
 impl Order {
-    /// Of a state that others hold as well.
-    pub fn set(desired: Arc<Desired>) -> Self {
-        Self::Set(Box::new(Arc::unwrap_or_clone(desired)))
+    /// What brings somebody to `desired` who was told `before` over the same connection; `None`: nothing yet.
+    pub fn from(before: Option<&Desired>, desired: &Desired) -> Self {
+        match before {
+            Some(before) => Self::Change(Box::new(Delta::between(before, desired))),
+            None => Self::Set(Box::new(desired.clone())),
+        }
     }
 }
 
@@ -73,6 +77,8 @@ pub enum Report {
     Observed(Box<Observed>),
     /// The last desired state was refused as a whole, for this reason; what was in force stays in force.
     Refused(String),
+    /// The last change is of another state than the one in force. The whole is to be said.
+    Again,
 }
 
 /// Why a frame was not read or written.
@@ -173,6 +179,10 @@ pub async fn write(
 
 #[cfg(test)]
 mod tests {
+    use weir_core::desired::speaker::Config;
+    use weir_core::desired::{ServiceAddress, Sysctl};
+    use weir_core::ipvs::{Key, Service, Settings, Table, Wanted};
+
     use super::*;
 
     fn read_all<T: DeserializeOwned>(mut bytes: &[u8], max: usize) -> Result<T, FrameError> {
@@ -182,9 +192,29 @@ mod tests {
 
     #[test]
     fn an_order_arrives_as_it_was_sent() {
-        let order = Order::Set(Box::new(Desired { generation: 3, ..Desired::default() }));
-        let bytes = frame(&order).unwrap();
-        assert_eq!(read_all::<Order>(&bytes, MAX_FRAME).unwrap(), order);
+        let set = Order::Set(Box::new(Desired { generation: 3, ..Desired::default() }));
+        for order in [set, change()] {
+            let bytes = frame(&order).unwrap();
+            assert_eq!(read_all::<Order>(&bytes, MAX_FRAME).unwrap(), order);
+        }
+    }
+
+    /// A change that says something of everything.
+    fn change() -> Order {
+        let before = Desired { generation: 1, ..Desired::default() };
+        let settings = Settings::maglev();
+        let service =
+            Service { key: Key::tcp(([198, 51, 100, 1], 80).into()), settings, destinations: Vec::new() };
+        let wanted = Wanted { table: Table::of([service]).unwrap(), ..Wanted::default() };
+        let after = Desired {
+            generation: 2,
+            addresses: vec![ServiceAddress([198, 51, 100, 1].into())],
+            sysctls: vec![Sysctl::new("net/ipv4/vs/sloppy_tcp", "1")],
+            ipvs: wanted,
+            speaker: Some(Config::new(65_000, [192, 0, 2, 1].into())),
+            ..Desired::default()
+        };
+        Order::from(Some(&before), &after)
     }
 
     #[test]
@@ -211,9 +241,9 @@ mod tests {
 
     #[test]
     fn another_protocol_is_named() {
-        let other = Hello { protocol: 2, version: "9.9".to_owned() };
+        let other = Hello { protocol: PROTOCOL + 1, version: "9.9".to_owned() };
         let said = other.agree().unwrap_err().to_string();
-        assert!(said.contains("9.9") && said.contains("protocol 2"), "{said}");
+        assert!(said.contains("9.9") && said.contains("protocol 3"), "{said}");
         assert!(Hello::ours().agree().is_ok());
     }
 }

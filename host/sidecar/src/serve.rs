@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use weir_core::bgp::Stage;
 use weir_core::desired::speaker::{Config, Status, Wish};
-use weir_core::desired::{Counters, Desired, Observed, Part};
+use weir_core::desired::{Counters, Desired, Misfit, Observed, Part};
 
 use crate::kernel::{Cause, Looked, Worker};
 use crate::protocol::{self, FrameError, Hello, MAX_FRAME, MAX_HELLO, Order, Report};
@@ -72,6 +72,8 @@ pub struct Sidecar<A> {
     counters: Counters,
     connection: u64,
     refused: mpsc::Sender<String>,
+    /// To ask the host of this connection for the whole state.
+    again: Arc<Notify>,
 }
 
 impl<A: Announcer> Sidecar<A> {
@@ -97,6 +99,7 @@ impl<A: Announcer> Sidecar<A> {
             counters: Counters::default(),
             connection: 0,
             refused: mpsc::channel(1).0,
+            again: Arc::new(Notify::new()),
         }
     }
 
@@ -147,9 +150,10 @@ impl<A: Announcer> Sidecar<A> {
         self.connection += 1;
         let (refusals, refused) = mpsc::channel(1);
         self.refused = refusals;
+        self.again = Arc::new(Notify::new());
         tracing::info!(pid = peer.pid(), "a host has connected");
-        let session = session(stream, self.connection, orders.clone(), self.observed.subscribe(), refused);
-        tokio::spawn(session);
+        let told = Told { observed: self.observed.subscribe(), refused, again: Arc::clone(&self.again) };
+        tokio::spawn(session(stream, self.connection, orders.clone(), told));
     }
 
     fn ordered(&mut self, connection: u64, order: Result<Order, FrameError>) {
@@ -158,17 +162,33 @@ impl<A: Announcer> Sidecar<A> {
         }
         match order {
             Ok(Order::Alive) => self.hear(),
-            Ok(Order::Set(desired)) => match desired.check() {
-                Ok(()) => {
-                    self.hear();
-                    self.set(Arc::from(desired));
-                }
-                Err(fault) => {
-                    tracing::error!(%fault, "the desired state is refused, the old one stays in force");
-                    let _ = self.refused.try_send(fault.to_string());
-                }
-            },
+            Ok(Order::Set(desired)) => {
+                let checked = desired.check().map_err(Misfit::Fault);
+                self.taken(checked.map(|()| *desired));
+            }
+            Ok(Order::Change(delta)) => {
+                let none = Desired::default();
+                let taken = delta.apply(self.desired.as_deref().unwrap_or(&none));
+                self.taken(taken);
+            }
             Err(error) => tracing::warn!(%error, "the host is gone"),
+        }
+    }
+
+    fn taken(&mut self, desired: Result<Desired, Misfit>) {
+        match desired {
+            Ok(desired) => {
+                self.hear();
+                self.set(Arc::new(desired));
+            }
+            Err(Misfit::Fault(fault)) => {
+                tracing::error!(%fault, "the desired state is refused, the old one stays in force");
+                let _ = self.refused.try_send(fault.to_string());
+            }
+            Err(misfit) => {
+                tracing::warn!(%misfit, "the host is asked for the whole desired state");
+                self.again.notify_one();
+            }
         }
     }
 
@@ -270,14 +290,15 @@ impl<A: Announcer> Sidecar<A> {
     }
 }
 
-/// One connection, from its hello to its end.
-async fn session(
-    stream: UnixStream,
-    connection: u64,
-    orders: mpsc::Sender<Ordered>,
+/// What a host is told.
+struct Told {
     observed: watch::Receiver<Arc<Observed>>,
     refused: mpsc::Receiver<String>,
-) {
+    again: Arc<Notify>,
+}
+
+/// One connection, from its hello to its end.
+async fn session(stream: UnixStream, connection: u64, orders: mpsc::Sender<Ordered>, told: Told) {
     let (mut from, mut to) = stream.into_split();
     let greeted = tokio::time::timeout(HELLO, greet(&mut from, &mut to)).await;
     match greeted.unwrap_or(Err(FrameError::Closed)) {
@@ -287,7 +308,7 @@ async fn session(
             return;
         }
     }
-    let reports = tokio::spawn(report(to, observed, refused));
+    let reports = tokio::spawn(report(to, told));
     loop {
         let order = protocol::read(&mut from, MAX_FRAME).await;
         let last = order.is_err();
@@ -304,15 +325,13 @@ async fn greet(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) -> Result<(), 
 }
 
 /// Reports each change, and that there is none.
-async fn report(
-    mut to: OwnedWriteHalf,
-    mut observed: watch::Receiver<Arc<Observed>>,
-    mut refused: mpsc::Receiver<String>,
-) {
+async fn report(mut to: OwnedWriteHalf, told: Told) {
+    let Told { mut observed, mut refused, again } = told;
     observed.mark_changed();
     loop {
         let report = tokio::select! {
             Some(fault) = refused.recv() => Report::Refused(fault),
+            () = again.notified() => Report::Again,
             changed = observed.changed() => match changed {
                 Ok(()) => Report::Observed(Box::new((**observed.borrow_and_update()).clone())),
                 Err(_) => return,

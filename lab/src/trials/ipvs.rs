@@ -30,7 +30,7 @@ const BALANCERS: [&str; 2] = ["lb-1", "lb-2"];
 const CLIENT: &str = "client";
 
 pub(super) fn run(_: &Path) -> Result<()> {
-    build::balancer()?;
+    build::example("balancer")?;
     let wish = kernel::Wish { memory: 512, limit: Duration::from_secs(300), ..kernel::Wish::named("ipvs") };
     kernel::start(&wish, Job::TrialIpvs)?.follow(|line| say::line(line)).map(drop)
 }

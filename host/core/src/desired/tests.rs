@@ -37,6 +37,44 @@ fn what_a_node_wants_is_taken_and_survives_its_way_as_text() {
 }
 
 #[test]
+fn a_difference_brings_whoever_has_the_state_that_it_was_made_for_to_the_next() {
+    let before = node();
+    let said = speaker::Config::new(65_000, [192, 0, 2, 1].into());
+    let steps: [fn(&mut Desired, speaker::Config); 6] = [
+        |desired, _| drop(desired.tunnels.pop()),
+        |desired, _| drop(desired.addresses.pop()),
+        |desired, _| desired.sysctls.clear(),
+        |desired, said| desired.speaker = Some(said),
+        |desired, _| desired.hold *= 2,
+        |desired, _| desired.ipvs.order = crate::ipvs::Order::Report,
+    ];
+    // Each thing alone, all at once, and back.
+    for chosen in 0..1_u32 << steps.len() {
+        let mut after = before.clone();
+        after.generation += 1;
+        for (_, step) in steps.iter().enumerate().filter(|(at, _)| chosen >> at & 1 == 1) {
+            step(&mut after, said.clone());
+        }
+        for (from, to) in [(&before, &after), (&after, &before)] {
+            let text = serde_json::to_string(&Delta::between(from, to)).unwrap();
+            let delta: Delta = serde_json::from_str(&text).unwrap();
+            assert_eq!(delta.apply(from).as_ref(), Ok(to), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_difference_to_another_state_is_not_applied_and_one_to_a_bad_state_neither() {
+    let (before, mut after) = (node(), Desired { generation: 8, ..node() });
+    let delta = Delta::between(&before, &after);
+    let earlier = Desired { generation: 6, ..node() };
+    assert_eq!(delta.apply(&earlier), Err(Misfit::Generation { from: 7, in_force: 6 }));
+    after.addresses.push(ServiceAddress(ip("127.0.0.1")));
+    let bad = Delta::between(&before, &after).apply(&before);
+    assert_eq!(bad, Err(Misfit::Fault(Fault::Address { address: ip("127.0.0.1") })));
+}
+
+#[test]
 fn devices_that_are_not_weirs_are_never_asked_for() {
     for name in ["eth0", "weir-", "weir-vip", "weir-0123456789a", "weir-../x", "weir-a b", "Weir-1"] {
         let mut desired = node();

@@ -56,6 +56,19 @@ pub enum Change {
 }
 
 impl Change {
+    /// The service that it is about.
+    pub const fn service(&self) -> Option<&Key> {
+        match self {
+            Self::SetTimeouts(_) => None,
+            Self::AddService { key, .. } | Self::SetService { key, .. } | Self::RemoveService { key } => {
+                Some(key)
+            }
+            Self::AddDestination { service, .. }
+            | Self::SetDestination { service, .. }
+            | Self::RemoveDestination { service, .. } => Some(service),
+        }
+    }
+
     /// Whether it takes something away. What comes before such a change must have been done before it is asked for.
     pub const fn removes(&self) -> bool {
         matches!(self, Self::RemoveService { .. } | Self::RemoveDestination { .. })

@@ -3,16 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use super::{Change, Key, Observed, ObservedDestination, Plan, Refusal, Wanted};
+use super::{
+    Change, Key, Observed, ObservedDestination, ObservedService, Plan, Refusal, Settings, Table, Timeouts,
+    Wanted,
+};
 
 /// The table as it was last seen or left, with the last weights, and the services that this process made.
 ///
 /// The order of calls: [`Memory::see`] a dump, then [`Memory::plan`], then [`Memory::done`] for each change that the kernel
-/// has confirmed. Without a foreign hand in between the next plan needs no dump.
+/// has confirmed, then [`Memory::agree`]. Without a foreign hand in between the next plan needs no dump, and looks only at services
+/// that are wanted otherwise.
 #[derive(Debug, Clone, Default)]
 pub struct Memory {
     known: Observed,
     made: BTreeSet<Key>,
+    /// What is known was found to be as this wants it, every service of it.
+    agreed: Table,
 }
 
 impl Memory {
@@ -36,11 +42,51 @@ impl Memory {
             recall(&mut service.destinations, &before.destinations);
         }
         self.known = dump;
+        self.agreed = Table::new();
+    }
+
+    /// Begins to take in a dump that comes service by service: these are there. What each has is told by
+    /// [`Memory::see_service`]; until then what was known before is still known. Plans may be made and carried out in between.
+    pub fn see_list<'s>(
+        &mut self,
+        there: impl Iterator<Item = (Key, &'s Settings)>,
+        timeouts: Option<Timeouts>,
+    ) {
+        self.known.timeouts = timeouts;
+        let mut known = std::mem::take(&mut self.known.services);
+        for (key, settings) in there {
+            let Some(mut service) = known.remove(&key) else { continue };
+            if service.settings != *settings {
+                service.settings = settings.clone();
+                self.agreed.remove(&key);
+            }
+            self.known.services.insert(key, service);
+        }
+        for key in known.keys() {
+            self.agreed.remove(key);
+        }
+    }
+
+    /// Takes in one service of a dump; `None`: it is gone.
+    pub fn see_service(&mut self, key: Key, dump: Option<ObservedService>) {
+        let before = self.known.services.get(&key);
+        let Some(mut service) = dump else {
+            self.known.services.remove(&key);
+            self.agreed.remove(&key);
+            return;
+        };
+        if let Some(before) = before {
+            recall(&mut service.destinations, &before.destinations);
+        }
+        if before != Some(&service) {
+            self.agreed.remove(&key);
+            self.known.services.insert(key, service);
+        }
     }
 
     /// What is to be done.
     pub fn plan(&self, wanted: &Wanted) -> Plan {
-        Plan::of(wanted, &self.known, &self.made)
+        Plan::of(wanted, &self.known, &self.made, &self.agreed)
     }
 
     /// Takes in that the kernel has made a change.
@@ -53,7 +99,16 @@ impl Memory {
             Change::RemoveService { key } => drop(self.made.remove(key)),
             _ => {}
         }
+        if let Some(service) = change.service() {
+            self.agreed.remove(service);
+        }
         self.known.apply(change)
+    }
+
+    /// All that is wanted is known to be so: the plan was empty, or all of it is done. The next plan passes over services that are
+    /// still wanted like this.
+    pub fn agree(&mut self, wanted: &Wanted) {
+        self.agreed = wanted.table.clone();
     }
 }
 

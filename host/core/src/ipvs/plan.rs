@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::{
-    Change, Destination, Key, Observed, ObservedDestination, ObservedService, Order, Service, Wanted,
+    Change, Destination, Key, Observed, ObservedDestination, ObservedService, Order, Service, Table, Wanted,
 };
-use crate::maglev::{Size, Table};
+use crate::maglev::{self, Size};
 
 /// A service whose destinations are not in join order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -39,16 +40,19 @@ pub struct Plan {
 
 impl Plan {
     /// What makes `observed` into what is wanted. `made` are the services that whoever asks has made himself, which are his to
-    /// remove as well.
-    pub fn of(wanted: &Wanted, observed: &Observed, made: &BTreeSet<Key>) -> Self {
+    /// remove as well. Services that `agreed` shares with what is wanted are known to be as they shall be.
+    pub fn of(wanted: &Wanted, observed: &Observed, made: &BTreeSet<Key>, agreed: &Table) -> Self {
         let mut draft = Draft::default();
         if let Some(timeouts) = wanted.timeouts
             && observed.timeouts != Some(timeouts)
         {
             draft.first.push(Change::SetTimeouts(timeouts));
         }
-        for service in wanted.table.iter() {
-            match observed.services.get(&service.key) {
+        for (key, service) in wanted.table.shared() {
+            if agreed.shared().get(key).is_some_and(|same| Arc::ptr_eq(same, service)) {
+                continue;
+            }
+            match observed.services.get(key) {
                 None => draft.add(service),
                 Some(has) => draft.compare(service, has, wanted),
             }
@@ -212,8 +216,8 @@ fn rows_moved(service: &Service, has: &ObservedService, size: Size) -> Option<u3
     let family = service.key.family();
     let weight = |endpoint| service.destinations.iter().find(|one| one.endpoint == endpoint);
     let before = has.list(|endpoint| weight(endpoint).map_or(0, |one| one.weight.get()));
-    let before = Table::of(has.settings.scheme(family, size)?, &before).ok()?;
-    let after = Table::of(service.settings.scheme(family, size)?, &service.list().ok()?).ok()?;
+    let before = maglev::Table::of(has.settings.scheme(family, size)?, &before).ok()?;
+    let after = maglev::Table::of(service.settings.scheme(family, size)?, &service.list().ok()?).ok()?;
     let pairs = before.owners().zip(after.owners());
     let moved = pairs.filter(|(old, new)| old.map(|one| one.endpoint) != new.map(|one| one.endpoint)).count();
     u32::try_from(moved).ok()

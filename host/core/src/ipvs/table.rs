@@ -2,17 +2,21 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Forwarding, Key, Service};
 use crate::maglev::{Family, MAX_WEIGHT};
 
 /// All services. What is in it makes sense to the kernel; it may still lack a module. Written as a list of services.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<Service>", into = "Vec<Service>")]
+///
+/// A copy shares its services with the original, so that of two tables of which one was made from the other it is known at once
+/// what differs, however large they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Vec<Service>")]
 pub struct Table {
-    services: BTreeMap<Key, Service>,
+    services: BTreeMap<Key, Arc<Service>>,
 }
 
 /// Why services make no table. All are faults of who made the list.
@@ -83,21 +87,43 @@ impl Table {
         for service in services {
             check(&service)?;
             let key = service.key;
-            if table.services.insert(key, service).is_some() {
+            if table.services.insert(key, Arc::new(service)).is_some() {
                 return Err(TableError::Service(key));
             }
         }
         Ok(table)
     }
 
+    /// A service comes, or takes the place of the one with its key. One that is the same as before changes nothing.
+    ///
+    /// # Errors
+    /// What the kernel would refuse; the table is as it was then.
+    pub fn put(&mut self, service: Service) -> Result<(), TableError> {
+        check(&service)?;
+        if self.get(&service.key) != Some(&service) {
+            self.services.insert(service.key, Arc::new(service));
+        }
+        Ok(())
+    }
+
+    /// A service goes. Says whether it was there.
+    pub fn remove(&mut self, key: &Key) -> bool {
+        self.services.remove(key).is_some()
+    }
+
+    /// As they are shared with copies.
+    pub(super) const fn shared(&self) -> &BTreeMap<Key, Arc<Service>> {
+        &self.services
+    }
+
     /// All services, by key.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Service> {
-        self.services.values()
+        self.services.values().map(|service| &**service)
     }
 
     /// The one with this key.
     pub fn get(&self, key: &Key) -> Option<&Service> {
-        self.services.get(key)
+        self.services.get(key).map(|service| &**service)
     }
 
     /// Number of services.
@@ -119,9 +145,9 @@ impl TryFrom<Vec<Service>> for Table {
     }
 }
 
-impl From<Table> for Vec<Service> {
-    fn from(table: Table) -> Self {
-        table.services.into_values().collect()
+impl Serialize for Table {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.iter())
     }
 }
 

@@ -42,6 +42,9 @@ fn settle(memory: &mut Memory, wanted: &Wanted) -> Plan {
     for change in &plan.changes {
         memory.done(change).unwrap();
     }
+    if plan.disorder.is_empty() || wanted.order == Order::Restore {
+        memory.agree(wanted);
+    }
     plan
 }
 
@@ -61,6 +64,15 @@ fn seen_afresh(memory: &Memory) -> Memory {
     let mut afresh = Memory::new();
     afresh.see(dump);
     afresh
+}
+
+/// Takes in what a kernel has, one service after the other.
+fn see_in_pieces(memory: &mut Memory, kernel: &Observed) {
+    let there = kernel.services.iter().map(|(key, service)| (*key, &service.settings));
+    memory.see_list(there, kernel.timeouts);
+    for (key, service) in kernel.services.clone() {
+        memory.see_service(key, Some(service));
+    }
 }
 
 fn shown(plan: &Plan) -> Vec<String> {
@@ -301,4 +313,54 @@ fn what_is_wanted_travels_as_text() {
     ] {
         assert!(serde_json::from_str::<Wanted>(&hostile).is_err(), "{hostile}");
     }
+}
+
+#[test]
+fn a_plan_passes_over_what_is_agreed_on_and_not_over_what_was_seen_to_be_otherwise() {
+    let right = wanted([service(1, [up(1), up(2)]), service(2, [up(1)])]);
+    let mut memory = programmed(&right);
+    let mut kernel = memory.known().clone();
+    kernel.apply(&Change::SetDestination { service: key(2), entry: up(1).entry(false) }).unwrap();
+    see_in_pieces(&mut memory, &kernel);
+    assert_eq!(shown(&settle(&mut memory, &right)), ["tcp 198.51.100.2:80: change 10.0.1.1:80 to weight 10"]);
+    kernel.apply(&Change::RemoveService { key: key(1) }).unwrap();
+    see_in_pieces(&mut memory, &kernel);
+    assert_eq!(memory.plan(&right).changes.len(), 4, "a service with two members, and the weight again");
+    let mut gone = programmed(&right);
+    gone.see_service(key(1), None);
+    assert_eq!(gone.plan(&right).changes.len(), 3);
+}
+
+#[test]
+fn of_a_failed_member_one_destination_is_told_and_of_a_new_one_the_service() {
+    let before = wanted([service(1, [up(1), up(2)]), service(2, [up(1)]), service(3, [])]);
+    let mut after = before.clone();
+    after.table.put(service(1, [up(1), down(2)])).unwrap();
+    let delta = Delta::between(&before, &after);
+    let changed = Changed { service: key(1), destinations: vec![down(2)] };
+    assert_eq!(delta, Delta { set: vec![changed], ..Delta::default() });
+    after.table.put(service(2, [up(1), up(2)])).unwrap();
+    after.table.remove(&key(3));
+    let delta = Delta::between(&before, &after);
+    assert_eq!((delta.put.len(), delta.set.len(), &delta.removed[..]), (1, 1, &[key(3)][..]));
+    assert_eq!(delta.apply(&before).unwrap(), after);
+    assert!(Delta::between(&after, &after.clone()).is_empty());
+}
+
+#[test]
+fn a_difference_that_speaks_of_what_is_not_there_is_refused() {
+    let before = wanted([service(1, [up(1)])]);
+    let refused = |delta: Delta| delta.apply(&before).unwrap_err();
+    let removed = vec![key(2)];
+    assert_eq!(refused(Delta { removed, ..Delta::default() }), Unfit::NoService(key(2)));
+    let changed = |number, one: Destination| vec![Changed { service: key(number), destinations: vec![one] }];
+    assert_eq!(refused(Delta { set: changed(2, up(1)), ..Delta::default() }), Unfit::NoService(key(2)));
+    assert_eq!(
+        refused(Delta { set: changed(1, up(9)), ..Delta::default() }),
+        Unfit::NoDestination { service: key(1), endpoint: node(9) }
+    );
+    let heavy = Destination { weight: weight(1 << 31), ..up(1) };
+    assert!(matches!(refused(Delta { set: changed(1, heavy), ..Delta::default() }), Unfit::Table(_)));
+    let twice = vec![service(2, [up(1), up(1)])];
+    assert!(matches!(refused(Delta { put: twice, ..Delta::default() }), Unfit::Table(_)));
 }

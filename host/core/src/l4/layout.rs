@@ -31,6 +31,8 @@ pub(super) struct Member {
     pub(super) endpoint: SocketAddr,
     /// Its place in [`Layout::targets`].
     pub(super) target: usize,
+    /// Its share by the fleet file.
+    pub(super) weight: u16,
 }
 
 /// A service address with its port.
@@ -50,6 +52,8 @@ pub struct Layout {
     pub(super) targets: Vec<Target>,
     pub(super) rows: Vec<Row>,
     index: HashMap<Arc<str>, usize>,
+    /// For each target the rows that it is behind: what is decided anew when something happens to it.
+    rows_of: Vec<Vec<usize>>,
 }
 
 impl Layout {
@@ -65,12 +69,16 @@ impl Layout {
                 let member = |(name, node): &(&Name, &Node)| {
                     let own = node.address(family)?;
                     let target = target(fleet, service, at, name, own);
-                    Some(((*name).clone(), SocketAddr::new(own, service.port), target))
+                    Some(((*name).clone(), node.weight, SocketAddr::new(own, service.port), target))
                 };
                 let members: Vec<_> = nodes.iter().filter_map(member).collect();
+                let row = layout.rows.len();
                 let members = members
                     .into_iter()
-                    .map(|(node, endpoint, target)| Member { node, endpoint, target: layout.place(target) })
+                    .map(|(node, weight, endpoint, target)| {
+                        let target = layout.place(target, row);
+                        Member { node, endpoint, target, weight }
+                    })
                     .collect();
                 layout.rows.push(Row { service: service_name.clone(), at, members });
             }
@@ -101,11 +109,22 @@ impl Layout {
         addresses
     }
 
-    fn place(&mut self, target: Target) -> usize {
+    /// The rows that a target is behind.
+    pub(super) fn rows_of(&self, target: usize) -> impl Iterator<Item = &Row> {
+        let places = self.rows_of.get(target).map_or(&[][..], Vec::as_slice);
+        places.iter().filter_map(|place| self.rows.get(*place))
+    }
+
+    /// The place of a target that is behind this row.
+    fn place(&mut self, target: Target, row: usize) -> usize {
         let next = self.targets.len();
         let place = *self.index.entry(Arc::clone(&target.name)).or_insert(next);
         if place == next {
             self.targets.push(target);
+            self.rows_of.push(Vec::new());
+        }
+        if let Some(rows) = self.rows_of.get_mut(place) {
+            rows.push(row);
         }
         place
     }

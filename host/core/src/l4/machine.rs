@@ -13,6 +13,7 @@ use crate::bgp::Wish;
 use crate::config::{AddressFamily, Fleet, Name, Node};
 use crate::desired::{Desired, ServiceAddress};
 use crate::health::{self, Admin};
+use crate::ipvs::Wanted;
 use crate::time::Moment;
 
 /// What happened.
@@ -65,12 +66,16 @@ pub struct Machine {
     standings: Vec<Standing>,
     /// One for each target, for whoever asks: what decides nothing is here only.
     said: Vec<Option<Box<health::Status>>>,
+    /// Of these, those of which nothing is known yet.
+    unknown: usize,
     supports: Supports,
     /// The end of the first round, whoever is silent; `None`: it is over.
     patience: Option<Moment>,
     disabled: bool,
     operator: Admin,
     stopping: Option<String>,
+    /// Services and destinations by the present standings; `None` where they are to be made anew.
+    ipvs: Option<Wanted>,
     wanted: Option<Desired>,
 }
 
@@ -81,6 +86,7 @@ impl Machine {
         Self {
             node: node.to_owned(),
             keys,
+            unknown: layout.targets.len(),
             standings: vec![Standing::default(); layout.targets.len()],
             said: vec![None; layout.targets.len()],
             layout,
@@ -89,6 +95,7 @@ impl Machine {
             disabled: false,
             operator,
             stopping: None,
+            ipvs: None,
             wanted: None,
             fleet,
         }
@@ -112,6 +119,7 @@ impl Machine {
     /// Takes one event in.
     pub fn handle(&mut self, event: Event, now: Moment) -> Vec<Action> {
         let mut actions = Vec::new();
+        let mut stands_otherwise = None;
         match event {
             Event::Timer => {}
             Event::Health { target, status } => {
@@ -127,7 +135,10 @@ impl Machine {
                 if next == *standing {
                     return actions;
                 }
+                self.unknown += usize::from(standing.known);
                 *standing = next;
+                self.unknown = self.unknown.saturating_sub(usize::from(next.known));
+                stands_otherwise = place;
             }
             Event::Disabled(there) => self.disabled = there,
             Event::Operator(admin) => self.operator = admin,
@@ -138,7 +149,7 @@ impl Machine {
             }
             Event::Stop(why) => self.stopping = Some(why),
         }
-        self.decide(now, &mut actions);
+        self.decide(stands_otherwise, now, &mut actions);
         actions
     }
 
@@ -158,7 +169,7 @@ impl Machine {
             why,
             addresses: self.supports.iter().map(address).collect(),
             nodes: self.nodes(),
-            table: self.wanted.as_ref().map(|_| self.digest()),
+            table: self.wanted.as_ref().map(|wanted| table::digest(&wanted.ipvs)),
             silent_neighbors: self.silent_neighbors(),
         }
     }
@@ -176,7 +187,9 @@ impl Machine {
                 self.layout.position(&target.name).and_then(|place| self.standings.get(place).copied());
             known.or_else(|| old.find(|(old, _)| same_end(old)).map(|(_, standing)| *standing))
         };
-        let standings = layout.targets.iter().map(|target| inherited(target).unwrap_or_default()).collect();
+        let standings: Vec<Standing> =
+            layout.targets.iter().map(|target| inherited(target).unwrap_or_default()).collect();
+        self.unknown = standings.iter().filter(|standing| !standing.known).count();
         let said = |target: &super::Target| {
             let place = self.layout.position(&target.name)?;
             self.said.get(place).cloned().flatten()
@@ -184,15 +197,23 @@ impl Machine {
         self.said = layout.targets.iter().map(said).collect();
         let others = layout.targets != self.layout.targets;
         (self.fleet, self.keys, self.layout, self.standings) = (fleet, keys, layout, standings);
+        self.ipvs = None;
         others
     }
 
-    fn decide(&mut self, now: Moment, actions: &mut Vec<Action>) {
+    /// `target`: the one that stands differently.
+    fn decide(&mut self, target: Option<usize>, now: Moment, actions: &mut Vec<Action>) {
         if let Some(patience) = self.patience {
-            if patience > now && !self.standings.iter().all(|standing| standing.known) {
+            if patience > now && self.unknown > 0 {
                 return;
             }
             self.patience = None;
+        }
+        let (fleet, layout, standings) = (&self.fleet, &self.layout, &self.standings);
+        match (&mut self.ipvs, target) {
+            (Some(ipvs), Some(target)) => table::update(ipvs, fleet, layout, standings, target),
+            (Some(_), None) => {}
+            (ipvs @ None, _) => *ipvs = Some(table::wanted(fleet, layout, standings)),
         }
         let before = self.supports.clone();
         self.supports.count(&self.fleet.l4, &self.layout, &self.standings);
@@ -215,7 +236,7 @@ impl Machine {
         Desired {
             addresses: self.layout.addresses().into_iter().map(ServiceAddress).collect(),
             sysctls: settings::l4(),
-            ipvs: table::wanted(&self.fleet, &self.layout, &self.standings),
+            ipvs: self.ipvs.clone().unwrap_or_default(),
             speaker,
             hold: self.fleet.l4.host_hold.get(),
             ..Desired::default()
@@ -286,11 +307,6 @@ impl Machine {
         let neighbors = self.fleet.bgp.iter().flat_map(|bgp| &bgp.neighbors);
         let mine = neighbors.filter(|neighbor| neighbor.is_of(&self.node));
         mine.filter_map(|neighbor| lacks_key(neighbor, &self.keys)).map(ToString::to_string).collect()
-    }
-
-    /// One number for all tables: equal on two nodes that send every flow to the same l7 node.
-    fn digest(&self) -> u64 {
-        table::digest(&self.fleet, &self.layout, &self.standings)
     }
 }
 

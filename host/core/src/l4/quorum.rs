@@ -29,7 +29,7 @@ impl Supports {
     pub(super) fn count(&mut self, l4: &L4, layout: &Layout, standings: &[Standing]) {
         let mut counted: BTreeMap<IpAddr, Support> = BTreeMap::new();
         for row in &layout.rows {
-            let taking = takers(l4, row, standings).into_iter().filter(|taking| *taking).count();
+            let taking = takers(l4, row, standings).filter(|taking| *taking).count();
             let support = counted.entry(row.at.ip()).or_default();
             support.taking = support.taking.max(taking);
             support.nodes = support.nodes.max(row.members.len());

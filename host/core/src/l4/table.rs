@@ -1,26 +1,22 @@
 //! Standings to IPVS.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 
 use super::layout::{Layout, Row};
 use super::standing::Standing;
-use crate::config::{AllNodesDown, ConnectionTimeouts, Encapsulation, Fleet, L4, NODE_WEIGHT, Name, Period};
+use crate::config::{AllNodesDown, ConnectionTimeouts, Encapsulation, Fleet, L4, NODE_WEIGHT, Period};
 use crate::ipvs::{
     Checksum, Destination, Flags, Forwarding, Key, Name as KernelName, Ownership, Service, Settings, Table,
     Thresholds, Timeouts, Tunnel, Wanted,
 };
-use crate::maglev::{self, Family, Size};
 
 /// Who takes new connections of a service: one flag for each member, in their order.
-pub(super) fn takers(l4: &L4, row: &Row, standings: &[Standing]) -> Vec<bool> {
+pub(super) fn takers(l4: &L4, row: &Row, standings: &[Standing]) -> impl Iterator<Item = bool> {
     let standing = |target: usize| standings.get(target).copied().unwrap_or_default();
-    let members = || row.members.iter().map(|member| standing(member.target));
-    if l4.all_down == AllNodesDown::Keep && !members().any(|standing| standing.taking) {
-        return members().map(|standing| !standing.taken_out).collect();
-    }
-    members().map(|standing| standing.taking).collect()
+    let members = row.members.iter().map(move |member| standing(member.target));
+    let desperate = l4.all_down == AllNodesDown::Keep && !members.clone().any(|standing| standing.taking);
+    members.map(move |standing| if desperate { !standing.taken_out } else { standing.taking })
 }
 
 /// The whole of it.
@@ -35,6 +31,20 @@ pub(super) fn wanted(fleet: &Fleet, layout: &Layout, standings: &[Standing]) -> 
     }
 }
 
+/// The part of it that a target is behind, which is like this now.
+pub(super) fn update(
+    wanted: &mut Wanted,
+    fleet: &Fleet,
+    layout: &Layout,
+    standings: &[Standing],
+    target: usize,
+) {
+    for row in layout.rows_of(target) {
+        // As above: it was let in, and only standings are others.
+        let _ = wanted.table.put(service(fleet, row, standings));
+    }
+}
+
 /// A service with its destinations in join order.
 pub(super) fn service(fleet: &Fleet, row: &Row, standings: &[Standing]) -> Service {
     let takers = takers(&fleet.l4, row, standings);
@@ -46,7 +56,7 @@ pub(super) fn service(fleet: &Fleet, row: &Row, standings: &[Standing]) -> Servi
         let said = standings.get(member.target).map_or(0, |standing| standing.weight);
         Destination {
             endpoint: member.endpoint,
-            weight: shape(fleet, &member.node, said),
+            weight: shape(said, member.weight),
             taking,
             forwarding,
             thresholds: Thresholds::default(),
@@ -60,8 +70,7 @@ pub(super) fn service(fleet: &Fleet, row: &Row, standings: &[Standing]) -> Servi
 }
 
 /// The weight that shapes the table. A weight of 0 takes a node out and moves no row, so 0 shapes as what was there before it.
-fn shape(fleet: &Fleet, node: &Name, said: u16) -> NonZeroU32 {
-    let written = fleet.nodes.get(node).map_or(0, |node| node.weight);
+fn shape(said: u16, written: u16) -> NonZeroU32 {
     let shaping = [said, written].into_iter().find_map(|weight| NonZeroU32::new(weight.into()));
     shaping.unwrap_or(NonZeroU32::MIN.saturating_add(u32::from(NODE_WEIGHT) - 1))
 }
@@ -86,25 +95,36 @@ fn timeouts(timeouts: &ConnectionTimeouts) -> Timeouts {
     Timeouts { tcp: seconds(timeouts.tcp), tcp_fin: seconds(timeouts.tcp_fin), udp: seconds(timeouts.udp) }
 }
 
-/// One number for the tables of all services, which is the same wherever every flow goes to the same node. 0 where the scheduler is not
-/// foretold. Services with the same members in the same standing have one table, which is made once.
-pub(super) fn digest(fleet: &Fleet, layout: &Layout, standings: &[Standing]) -> u64 {
-    /// Endpoint, weight, and whether it takes new connections.
-    type Member = (SocketAddr, u32, bool);
-    let mut known: HashMap<(Family, Vec<Member>), u64> = HashMap::new();
-    let mut all = 0_u64;
-    for row in &layout.rows {
-        let service = service(fleet, row, standings);
-        let family = service.key.family();
-        let Some(scheme) = service.settings.scheme(family, Size::DEFAULT) else { return 0 };
-        let members: Vec<Member> =
-            service.destinations.iter().map(|one| (one.endpoint, one.weight.get(), one.taking)).collect();
-        let digest = *known.entry((family, members)).or_insert_with(|| {
-            let table = service.list().ok().and_then(|list| maglev::Table::of(scheme, &list).ok());
-            table.map_or(0, |table| table.digest())
-        });
-        // The rows come in the order of names, which all nodes share.
-        all = all.rotate_left(1).wrapping_mul(0x0100_0000_01b3) ^ digest;
+/// One number for the tables of all services: where it is the same, every flow goes to the same node. 0 where the scheduler is not
+/// foretold. FNV-1a over all that decides where a flow goes, since to fill a thousand tables takes longer than an operator, or
+/// whoever asks for metrics, may keep a node from deciding.
+pub(super) fn digest(wanted: &Wanted) -> u64 {
+    let mut digest = 0xcbf2_9ce4_8422_2325_u64;
+    let mut add = |bytes: &[u8]| {
+        for byte in bytes {
+            digest = (digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    };
+    let at = |add: &mut dyn FnMut(&[u8]), ip: IpAddr, port: u16| {
+        match ip {
+            IpAddr::V4(address) => add(&address.octets()),
+            IpAddr::V6(address) => add(&address.octets()),
+        }
+        add(&port.to_be_bytes());
+    };
+    for service in wanted.table.iter() {
+        if service.settings.scheme(service.key.family(), wanted.size).is_none() {
+            return 0;
+        }
+        if let Key::Address { address, port, .. } = service.key {
+            at(&mut add, address, port);
+        }
+        add(&service.settings.flags.bits().to_be_bytes());
+        for one in &service.destinations {
+            at(&mut add, one.endpoint.ip(), one.endpoint.port());
+            add(&one.weight.get().to_be_bytes());
+            add(&[one.taking.into()]);
+        }
     }
-    all
+    digest
 }

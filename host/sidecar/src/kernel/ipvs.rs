@@ -21,7 +21,7 @@ mod vocabulary;
 
 use rustix::io::Errno;
 use weir_core::ipvs::{
-    Change, Key, Observed, ObservedDestination, ObservedService, ServiceTraffic, Timeouts,
+    Change, Key, ObservedDestination, ObservedService, ServiceTraffic, Settings, Timeouts,
 };
 
 pub use balancer::Balancer;
@@ -97,44 +97,22 @@ impl Ipvs {
         Ok(Self { socket, family, requests: Requests::new() })
     }
 
-    /// All that it has. Services of protocols that Weir does not know are left out: they are somebody else's.
+    /// All services. Those of protocols that Weir does not know are left out: they are somebody else's.
     ///
     /// # Errors
-    /// Where it could not be read whole.
-    pub fn observe(&mut self) -> Result<Observed, IpvsError> {
-        let mut observed = Observed { timeouts: self.timeouts()?, ..Observed::default() };
-        for service in self.services()? {
-            // A service that was removed a moment ago.
-            let Some(destinations) = self.destinations(&service.key)? else { continue };
-            let destinations =
-                destinations.iter().map(|one| ObservedDestination::dumped(one.entry)).collect();
-            observed
-                .services
-                .insert(service.key, ObservedService { settings: service.settings, destinations });
-        }
-        Ok(observed)
+    /// Where they could not be read whole.
+    pub fn list(&mut self) -> Result<Vec<(Key, Settings)>, IpvsError> {
+        Ok(self.services()?.into_iter().map(|service| (service.key, service.settings)).collect())
     }
 
-    /// One service; `None` where there is none.
+    /// A service whose settings were seen, with its destinations; `None`: it is gone since.
     ///
     /// # Errors
-    /// Where it could not be read whole.
-    pub fn observe_service(&mut self, key: &Key) -> Result<Option<ObservedService>, IpvsError> {
-        self.requests.clear();
-        self.requests.push(self.family, command::GET_SERVICE, VERSION, |to| encode::service(to, key));
-        let mut found = None;
-        let refused = self.socket.tell(&mut self.requests, |_, attributes| {
-            found = decode::service(attributes)?;
-            Ok(())
-        })?;
-        match refused.first().map(|refused| refused.error) {
-            None => {}
-            Some(Errno::SRCH) => return Ok(None),
-            Some(error) => return Err(NetlinkError::Refused(error).into()),
-        }
-        let (Some(service), Some(destinations)) = (found, self.destinations(key)?) else { return Ok(None) };
+    /// Where they could not be read whole.
+    pub fn filled(&mut self, key: &Key, settings: Settings) -> Result<Option<ObservedService>, IpvsError> {
+        let Some(destinations) = self.destinations(key)? else { return Ok(None) };
         let destinations = destinations.iter().map(|one| ObservedDestination::dumped(one.entry)).collect();
-        Ok(Some(ObservedService { settings: service.settings, destinations }))
+        Ok(Some(ObservedService { settings, destinations }))
     }
 
     /// The counters of all services and destinations.

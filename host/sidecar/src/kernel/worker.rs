@@ -3,10 +3,11 @@
 //! A thread of its own, since a large table takes the kernel a while, and the hold of the announcements must not wait for it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::thread::CapabilitySet;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use weir_core::desired::Desired;
 
 use super::{Cause, Kernel, Looked};
@@ -54,19 +55,29 @@ async fn work(
     results: mpsc::Sender<Looked>,
     every: Duration,
 ) {
-    let mut pause = every;
+    // Looks keep their time however often the desired state changes.
+    let (mut next, mut spent) = (Instant::now() + every, Duration::ZERO);
     let mut cause = Cause::Wanted;
     loop {
         let desired = wanted.borrow_and_update().clone();
+        let begun = Instant::now();
         if let Some(desired) = desired {
-            let begun = Instant::now();
-            let looked = kernel.reconcile(&desired, cause).await;
-            pause = every.max(begun.elapsed() * SHARE);
-            if results.send(looked).await.is_err() {
+            // Nobody waits for a look at a large table, and somebody may for the change that has just come.
+            let looked = kernel.reconcile(&desired, cause, || wanted.has_changed().unwrap_or(true)).await;
+            if let Some(looked) = looked
+                && results.send(looked).await.is_err()
+            {
                 return;
             }
         }
-        cause = match tokio::time::timeout(pause, wanted.changed()).await {
+        if cause == Cause::Looked {
+            spent += begun.elapsed();
+            if !kernel.is_looking() {
+                next = Instant::now() + every.max(spent * SHARE);
+                spent = Duration::ZERO;
+            }
+        }
+        cause = match tokio::time::timeout_at(next, wanted.changed()).await {
             Ok(Ok(())) => Cause::Wanted,
             Ok(Err(_)) => return,
             Err(_) => Cause::Looked,

@@ -214,3 +214,46 @@ async fn who_is_told_to_stop_ends_its_sessions_in_order() {
     let told = scene.told.lock().unwrap();
     assert_eq!(told.last().map(|c| (c.wish, c.routes.len())), Some((Wish::Stop, 1)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_change_is_made_of_what_is_in_force_and_the_whole_is_asked_for_where_it_does_not_fit() {
+    let mut scene = scene(&[me()]);
+    let mut host = connect(scene.dir.path()).await;
+    let (first, second, third) = (desired(1, &[]), desired(2, &["198.51.100.1/32"]), desired(3, &[]));
+    // Never the first order of a connection.
+    protocol::write(&mut host, &Order::from(Some(&first), &second)).await.unwrap();
+    report(&mut host, |r| *r == Report::Again).await;
+    assert!(scene.kernel.borrow().is_none());
+    scene.order(&mut host, first.clone()).await;
+    protocol::write(&mut host, &Order::from(Some(&first), &second)).await.unwrap();
+    scene.kernel.wait_for(|d| d.as_ref().is_some_and(|d| d.generation == 2)).await.unwrap();
+    assert_eq!(scene.kernel.borrow().as_deref(), Some(&second));
+    // One was missed.
+    protocol::write(&mut host, &Order::from(Some(&third), &desired(4, &[]))).await.unwrap();
+    report(&mut host, |r| *r == Report::Again).await;
+    assert_eq!(scene.kernel.borrow().as_deref(), Some(&second), "what was in force stays in force");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_says_the_whole_once_then_what_differs_and_the_whole_again_when_it_is_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(dir.path().join("s")).unwrap();
+    let (wanted, wants) = watch::channel(Some(Arc::new(desired(1, &[]))));
+    let (link, _told) = watch::channel(crate::client::Link::default());
+    tokio::spawn(crate::client::keep(dir.path().join("s"), wants, link));
+    let (stream, _) = listener.accept().await.unwrap();
+    let (mut from, mut to) = stream.into_split();
+    greet(&mut from, &mut to).await.unwrap();
+    let mut next = async || loop {
+        match protocol::read::<Order>(&mut from, MAX_FRAME).await.unwrap() {
+            Order::Alive => {}
+            order => return order,
+        }
+    };
+    assert!(matches!(next().await, Order::Set(whole) if *whole == desired(1, &[])));
+    wanted.send_replace(Some(Arc::new(desired(2, &["198.51.100.1/32"]))));
+    let Order::Change(delta) = next().await else { panic!("the whole again") };
+    assert_eq!(delta.apply(&desired(1, &[])), Ok(desired(2, &["198.51.100.1/32"])));
+    protocol::write(&mut to, &Report::Again).await.unwrap();
+    assert!(matches!(next().await, Order::Set(whole) if whole.generation == 2));
+}

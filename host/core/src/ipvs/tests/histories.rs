@@ -73,7 +73,12 @@ fn meddle(memory: &mut Memory, random: &mut Random) {
     let _ = kernel.apply(&change);
     let mut seen = Memory::new();
     seen.see(kernel);
-    memory.see(seen_afresh(&seen).known().clone());
+    let seen = seen_afresh(&seen).known().clone();
+    if random.chance(50) {
+        memory.see(seen);
+    } else {
+        see_in_pieces(memory, &seen);
+    }
 }
 
 fn taking(memory: &Memory, number: u8) -> usize {
@@ -107,6 +112,35 @@ fn nodes_with_different_histories_have_equal_tables_after_every_step() {
             assert!(troubled.plan(&wanted).is_empty(), "seed {seed}, step {step}");
         }
     }
+}
+
+#[test]
+fn what_is_wanted_next_comes_out_of_what_was_wanted_and_the_difference() {
+    let mut sizes = 0;
+    for seed in 0..40 {
+        let mut random = Random(seed);
+        let mut fleet = Fleet { members: (0..3).map(up).collect(), joined: 3 };
+        let (mut told, mut first) = (fleet.wanted(), fleet.wanted());
+        for step in 0..100 {
+            fleet.step(&mut random);
+            let mut next = fleet.wanted();
+            if random.chance(10) {
+                next.table.remove(&key(1 + random.below(2) as u8));
+                next.order = if random.chance(50) { Order::Report } else { Order::Restore };
+            }
+            let delta = Delta::between(&told, &next);
+            let text = serde_json::to_string(&delta).unwrap();
+            sizes += usize::from(delta.set.len() == 1);
+            told = serde_json::from_str::<Delta>(&text).unwrap().apply(&told).unwrap();
+            assert_eq!(told, next, "seed {seed}, step {step}: {text}");
+            // However far apart they are.
+            assert_eq!(Delta::between(&first, &next).apply(&first).unwrap(), next);
+            if random.chance(5) {
+                first = next;
+            }
+        }
+    }
+    assert!(sizes > 500, "only {sizes} differences were of members alone");
 }
 
 #[test]

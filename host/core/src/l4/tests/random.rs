@@ -136,3 +136,18 @@ fn no_life_announces_an_address_that_nobody_serves_or_before_every_node_was_look
         }
     }
 }
+
+#[test]
+fn what_follows_from_one_change_is_what_would_follow_from_all_anew() {
+    let keep = with(&[("version = 1\n", "version = 1\nl4.all-down = \"keep\"\n")]);
+    for (fleet, seed) in [with(&[]), keep].iter().cycle().zip(0..40) {
+        let (mut dice, mut bench) = (Dice(seed), Bench::new(fleet));
+        for _ in 0..60 {
+            step(&mut dice, &mut bench);
+            let Some(wanted) = bench.machine.wanted().cloned() else { continue };
+            // The same fleet again: nothing is kept of tables that were made before.
+            bench.tell(Event::Fleet(Arc::clone(fleet), Keys::new()));
+            assert_eq!(bench.machine.wanted(), Some(&wanted), "seed {seed}");
+        }
+    }
+}

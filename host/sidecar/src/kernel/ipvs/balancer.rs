@@ -1,9 +1,8 @@
 //! The kernel's table, kept as somebody wants it.
 
-use weir_core::ipvs::{Memory, Plan, Wanted};
+use weir_core::ipvs::{Change, Memory, Plan, ServiceTraffic, Settings, Wanted};
 
 use super::{Ipvs, IpvsError, Key};
-use weir_core::ipvs::ServiceTraffic;
 
 /// The balancer with what is known of it. A change costs no look at the kernel, since what was last seen or done is known;
 /// whether somebody else changed it shows at the next [`Balancer::look`].
@@ -13,6 +12,8 @@ pub struct Balancer {
     memory: Memory,
     /// What is known is not what the kernel has: an answer was lost, or somebody else was seen to change it.
     stale: bool,
+    /// What is left of a look that was broken off: services that were there when it began.
+    unseen: Option<Vec<(Key, Settings)>>,
 }
 
 impl Balancer {
@@ -21,7 +22,7 @@ impl Balancer {
     /// # Errors
     /// Where there is none, or it could not be read.
     pub fn open() -> Result<Self, IpvsError> {
-        let mut balancer = Self { kernel: Ipvs::open()?, memory: Memory::new(), stale: true };
+        let mut balancer = Self { kernel: Ipvs::open()?, memory: Memory::new(), stale: true, unseen: None };
         balancer.look()?;
         Ok(balancer)
     }
@@ -29,12 +30,42 @@ impl Balancer {
     /// Reads all that the kernel has.
     ///
     /// # Errors
-    /// Where it could not be read; then nothing is forgotten of what was known.
+    /// Where it could not be read. Of services that were not read again what was known is still known.
     pub fn look(&mut self) -> Result<(), IpvsError> {
-        let observed = self.kernel.observe()?;
-        self.memory.see(observed);
+        self.unseen = None;
+        self.look_until(|| false).map(drop)
+    }
+
+    /// Reads what the kernel has, service by service, and breaks off where `stop` says so; the next call goes on from there. Between
+    /// the two, changes may be made. Says whether all was read.
+    ///
+    /// # Errors
+    /// As [`Balancer::look`].
+    pub fn look_until(&mut self, mut stop: impl FnMut() -> bool) -> Result<bool, IpvsError> {
+        let mut unseen = match self.unseen.take() {
+            Some(unseen) => unseen,
+            None => {
+                let timeouts = self.kernel.timeouts()?;
+                let list = self.kernel.list()?;
+                self.memory.see_list(list.iter().map(|(key, settings)| (*key, settings)), timeouts);
+                list
+            }
+        };
+        while let Some((key, settings)) = unseen.pop() {
+            let service = self.kernel.filled(&key, settings)?;
+            self.memory.see_service(key, service);
+            if !unseen.is_empty() && stop() {
+                self.unseen = Some(unseen);
+                return Ok(false);
+            }
+        }
         self.stale = false;
-        Ok(())
+        Ok(true)
+    }
+
+    /// Whether a look was broken off and not yet gone on with.
+    pub const fn is_looking(&self) -> bool {
+        self.unseen.is_some()
     }
 
     /// What would be done. Nothing is changed, and the kernel is not asked.
@@ -64,14 +95,31 @@ impl Balancer {
             self.look()?;
         }
         let plan = self.memory.plan(wanted);
-        if plan.is_empty() {
-            return Ok(plan);
+        if !plan.is_empty() {
+            before(&plan);
+            let (memory, mut known) = (&mut self.memory, true);
+            let applied = self.kernel.apply(&plan.changes, |change| known &= memory.done(change).is_ok());
+            self.stale = applied.is_err() || !known;
+            self.unseen_as_changed(&plan.changes);
+            applied?;
         }
-        before(&plan);
-        let (memory, mut known) = (&mut self.memory, true);
-        let applied = self.kernel.apply(&plan.changes, |change| known &= memory.done(change).is_ok());
-        self.stale = applied.is_err() || !known;
-        applied.map(|()| plan)
+        // Disorder that is only told is to be told each time.
+        if !self.stale && plan.disorder.is_empty() {
+            self.memory.agree(wanted);
+        }
+        Ok(plan)
+    }
+
+    /// What a look that was broken off saw of settings is no longer so.
+    fn unseen_as_changed(&mut self, changes: &[Change]) {
+        let Some(unseen) = &mut self.unseen else { return };
+        for change in changes {
+            if let Change::AddService { key, settings } | Change::SetService { key, settings } = change
+                && let Some((_, seen)) = unseen.iter_mut().find(|(one, _)| one == key)
+            {
+                seen.clone_from(settings);
+            }
+        }
     }
 
     /// What has passed.
