@@ -32,8 +32,9 @@ use crate::stack::Stack;
 use crate::tiers::{Shape, Tiers};
 use crate::world::World;
 use crate::{build, install, paths, say};
+pub(crate) use record::Phase;
 use record::{Done, Record};
-use scene::Scene;
+pub(crate) use scene::{Scene, plan};
 use step::{ALL, Step};
 
 /// What somebody wants to see.
@@ -204,7 +205,7 @@ pub(crate) fn inside(out: &Path, task: Task, _: &Orders) -> Result<()> {
     for step in steps {
         let began = Instant::now();
         println!("  {:<9} {}", step.name, step.about);
-        let plan = scene::plan(&world, task.connections, task.seed, step.ipv6_uploads);
+        let plan = plan(&world, task.connections, task.seed, step.ipv6_uploads);
         let done = done(step, &mut world, out, &plan, &mut tell);
         let settled = world.settle();
         println!(

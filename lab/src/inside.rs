@@ -39,6 +39,8 @@ pub(crate) enum Job {
     Up(Shape),
     /// A small topology, asked everything that a stack promises: see [`trials`].
     Trial(Shape),
+    /// Weir's L4 tier between real neighbors: see [`trials`].
+    L4(trials::L4Task),
     /// The kernel's balancer as Weir keeps it: see [`trials`].
     TrialIpvs,
     /// The speaker among others: see [`trials`].
@@ -58,6 +60,7 @@ pub(crate) fn run(file: &Path) -> Result<()> {
         Job::Up(shape) => up::inside(&spec.out, shape, &orders),
         Job::Trial(shape) => trials::tiers_inside(&spec.out, shape, &orders),
         Job::TrialBgp => trials::bgp_inside(&spec.out, &orders),
+        Job::L4(task) => trials::l4_inside(&spec.out, task, &orders),
         Job::TrialIpvs => trials::ipvs_inside(&spec.out, &orders),
         Job::BenchIpvs(task) => bench::ipvs::inside(&spec.out, task, &orders),
         Job::Disrupt(task) => disrupt::inside(&spec.out, task, &orders),

@@ -107,6 +107,9 @@ enum Command {
     Trial {
         /// Names of trials; all where none is given
         names: Vec<String>,
+        /// For so long, where a trial can last: `l4-figures`, `kills`
+        #[arg(long, value_name = "N")]
+        minutes: Option<f64>,
         /// Take what is built already
         #[arg(long)]
         built: bool,
@@ -223,7 +226,7 @@ fn run(command: Command) -> Result<()> {
         Command::Test { keep_going } => test::run(keep_going),
         Command::Differ(wish) => dns::differ::command(&wish),
         Command::Disrupt(wish) => disrupt::run(&wish),
-        Command::Trial { names, built } => test::run_trials(&names, built),
+        Command::Trial { names, minutes, built } => test::run_trials(&names, minutes, built),
         Command::Fuzz(wish) => fuzz::run(&wish),
         Command::Rules => rules::run(),
         Command::Kernel { kernel, until_killed } => kernel::check::run(kernel, until_killed),

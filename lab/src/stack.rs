@@ -2,7 +2,8 @@
 //!
 //! Two stacks run on the same topology, tier by tier as chosen. *Classic* is what the original runs, each program from
 //! Debian and configured as the original configures it, its faults among it ([`FAULTS`]). *Weir* is Weir wherever it
-//! has that tier. Routers, reflectors and the application belong to neither: they are the same below both.
+//! has that tier. Routers, reflectors and the application belong to neither: they are the same below both, but for a session of
+//! each router with each of Weir's L4 nodes.
 //!
 //! | module | program | on |
 //! |---|---|---|
@@ -165,7 +166,7 @@ impl Outfit {
                 Stack::Classic => gdnsd::outfit(&mut outfit),
                 Stack::Weir => weir::outfit(&mut outfit, topology, choice, node, weir),
             },
-            Kind::Router => bird::outfit(&mut outfit, size, node.number),
+            Kind::Router => bird::outfit(&mut outfit, size, node.number, choice.l4),
             Kind::Reflector => gobgp::outfit(&mut outfit, node.number),
             Kind::L4 => match choice.l4 {
                 Stack::Classic => {

@@ -1,8 +1,9 @@
 //! `cargo lab test`: every check and test there is, in the order of what they cost.
 
 use std::path::Path;
+use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::stage::{Count, Failed, Outcome, Stages, counted};
 use crate::{build, command, install, kernel, paths, rules, trials};
@@ -44,26 +45,37 @@ pub(crate) fn run(keep_going: bool) -> Result<()> {
     Ok(())
 }
 
-/// Runs trials by name, all where none is named.
-pub(crate) fn run_trials(names: &[String], built: bool) -> Result<()> {
+/// Runs trials by name, all where none is named; those that can last, for so many minutes.
+pub(crate) fn run_trials(names: &[String], minutes: Option<f64>, built: bool) -> Result<()> {
+    let lasts = minutes.map(|minutes| Duration::try_from_secs_f64(minutes * 60.0));
+    let lasts = lasts.transpose().context("--minutes is no time")?;
     if !built {
         install::for_building()?;
         build::everything()?;
     }
+    let lasting = |name: &str| trials::ENDURANCE.iter().find(|trial| trial.name == name);
     for name in names {
-        if !trials::ALL.iter().any(|trial| trial.name == name) {
-            let known: Vec<&str> = trials::ALL.iter().map(|trial| trial.name).collect();
+        if lasting(name).is_none() && !trials::ALL.iter().any(|trial| trial.name == name) {
+            let known = trials::ALL.iter().map(|trial| trial.name);
+            let known: Vec<&str> = known.chain(trials::ENDURANCE.iter().map(|trial| trial.name)).collect();
             bail!("no trial is named {name}; there are: {}", known.join(", "));
         }
     }
     let mut stages = Stages::new(true);
-    for trial in
-        trials::ALL.iter().filter(|trial| names.is_empty() || names.iter().any(|name| name == trial.name))
-    {
-        stages.run(trial.name, &format!("cargo lab trial {}", trial.name), |_| {
-            println!("  {}: {}", trial.name, trial.promise);
-            Ok(trial.run().map(|()| Count::ONE)?)
+    let is_wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    let mut run = |name: &str, promise: &str, trial: &dyn Fn() -> Result<()>| {
+        stages.run(name, &format!("cargo lab trial {name}"), |_| {
+            println!("  {name}: {promise}");
+            Ok(trial().map(|()| Count::ONE)?)
         });
+    };
+    for trial in trials::ALL.iter().filter(|trial| is_wanted(trial.name)) {
+        if names.is_empty() || lasting(trial.name).is_none() {
+            run(trial.name, trial.promise, &|| trial.run());
+        }
+    }
+    for trial in names.iter().filter_map(|name| lasting(name)) {
+        run(trial.name, trial.promise, &|| trial.run(lasts));
     }
     if !stages.finish() {
         std::process::exit(1);

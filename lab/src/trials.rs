@@ -13,6 +13,7 @@ mod drain;
 mod failover;
 mod ipvs;
 mod judges;
+mod l4;
 mod misbehaviour;
 mod names;
 mod reload;
@@ -21,6 +22,7 @@ mod tiers;
 mod weights;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -31,6 +33,7 @@ use crate::{build, paths};
 
 pub(crate) use bgp::inside as bgp_inside;
 pub(crate) use ipvs::inside as ipvs_inside;
+pub(crate) use l4::{Task as L4Task, inside as l4_inside};
 pub(crate) use tiers::inside as tiers_inside;
 
 /// One promise and how it is tried.
@@ -115,21 +118,55 @@ pub(crate) const ALL: &[Trial] = &[
         promise: "Weir's L7 and DNS nodes take the places of HAProxy and gdnsd between keepalived and nginx",
         tried: tiers::weir,
     },
+    Trial { name: "kills", promise: KILLS, tried: |folder| l4::kills(folder, None) },
     Trial { name: "drain", promise: "SIGTERM lets every request end that has begun", tried: drain::run },
 ];
+
+/// A trial that lasts as long as somebody wants. It is not part of `cargo lab test`, unless [`ALL`] has it at its shortest.
+pub(crate) struct Endurance {
+    /// A word for the command line.
+    pub(crate) name: &'static str,
+    /// What is promised.
+    pub(crate) promise: &'static str,
+    tried: fn(&Path, Option<Duration>) -> Result<()>,
+}
+
+/// Every trial that can last longer.
+pub(crate) const ENDURANCE: &[Endurance] = &[
+    Endurance {
+        name: "l4-figures",
+        promise: "no session is lost under load; L4 and L7 nodes that fail are left within a second",
+        tried: l4::figures,
+    },
+    Endurance { name: "kills", promise: KILLS, tried: l4::kills },
+];
+
+const KILLS: &str =
+    "processes of L4 nodes that are killed break no connection, and the kernel's table is right soon";
+
+impl Endurance {
+    /// As [`Trial::run`], for so long.
+    pub(crate) fn run(&self, lasts: Option<Duration>) -> Result<()> {
+        within_folder(self.name, self.promise, |folder| (self.tried)(folder, lasts))
+    }
+}
 
 impl Trial {
     /// Tries it in an empty folder of its own, `target/lab/trials/NAME`, which stays for whoever wants to look.
     pub(crate) fn run(&self) -> Result<()> {
-        let folder = paths::lab("trials").join(self.name);
-        if folder.exists() {
-            std::fs::remove_dir_all(&folder)?;
-        }
-        std::fs::create_dir_all(&folder)?;
-        (self.tried)(&folder).with_context(|| {
-            format!("not kept: {} (node's log: {})", self.promise, paths::short(&folder.join("weir.log")))
-        })
+        within_folder(self.name, self.promise, self.tried)
     }
+}
+
+fn within_folder(name: &str, promise: &str, tried: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let folder = paths::lab("trials").join(name);
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    std::fs::create_dir_all(&folder)?;
+    tried(&folder).with_context(|| {
+        format!("not kept: {promise} (node's log: {})", paths::short(&folder.join("weir.log")))
+    })
 }
 
 /// Demo servers of these names.

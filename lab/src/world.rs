@@ -6,10 +6,14 @@
 //! | [`lacking`] | how the world differs from one that is whole, and where to look |
 //! | [`names`] | what the DNS server answers |
 //! | [`step`] | what can be done to it |
+//! | [`parts`] | a process of a node killed |
+//! | [`sessions`] | sessions that routers and reflectors lost |
 
 mod lacking;
 pub(crate) mod look;
 mod names;
+pub(crate) mod parts;
+pub(crate) mod sessions;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet};

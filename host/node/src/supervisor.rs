@@ -22,8 +22,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest one.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Who has lived for so long did not die of its start.
-const LONG_ENOUGH: Duration = Duration::from_secs(30);
+/// Who has lived for so long did not die of its start. A host that dies again after that is back long before the sidecar's hold is
+/// over.
+const LONG_ENOUGH: Duration = Duration::from_secs(5);
 
 /// How long the sidecar may take to end its sessions.
 const PATIENCE: Duration = Duration::from_secs(15);

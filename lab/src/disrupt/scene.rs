@@ -36,7 +36,7 @@ pub(crate) struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     /// Starts clients and waits until all connections stand and none fails.
-    pub(super) fn open(
+    pub(crate) fn open(
         world: &'a mut World,
         folder: &Path,
         name: &str,
@@ -78,7 +78,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Does something to the world and watches what becomes of it. `idle` are L7 nodes that should have no connections after it.
-    pub(super) fn phase(
+    pub(crate) fn phase(
         &mut self,
         what: &str,
         node: &str,
@@ -126,7 +126,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Ends the clients and says what they saw.
-    pub(super) fn close(self) -> Result<Vec<Phase>> {
+    pub(crate) fn close(self) -> Result<Vec<Phase>> {
         let Self { clients, mut phases, tell, .. } = self;
         let timeline: Timeline = clients.stop()?;
         let marks: Vec<String> =
@@ -147,7 +147,7 @@ fn mark(what: &str, number: usize) -> String {
 }
 
 /// Clients from all user addresses to all services, over both families.
-pub(super) fn plan(world: &World, connections: usize, seed: u64, ipv6_uploads: bool) -> Plan {
+pub(crate) fn plan(world: &World, connections: usize, seed: u64, ipv6_uploads: bool) -> Plan {
     let users = (1..=world.topology().size.users).map(address::user);
     let sources = users.flat_map(|v4| [v4.into(), address::beside(v4).into()]).collect();
     let services = world.topology().services();

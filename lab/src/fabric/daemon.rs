@@ -63,6 +63,27 @@ impl Daemon {
         &self.name
     }
 
+    /// The number of its first process.
+    pub(crate) const fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Waits until its first process and all that it started have ended by themselves; what has not by then is killed.
+    pub(crate) fn await_gone(&self, within: Duration) -> Result<()> {
+        let started = Instant::now();
+        loop {
+            let running = self.is_running();
+            let mut mine = belonging(&processes(), self.pid, &format!("{MARK}={}/{}", self.node, self.name));
+            if !running {
+                mine.remove(&self.pid);
+            }
+            if mine.is_empty() || started.elapsed() > within {
+                return self.kill();
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
     /// Where it prints to.
     pub(crate) fn log(&self) -> PathBuf {
         self.log.clone()
@@ -158,6 +179,11 @@ fn processes() -> BTreeMap<u32, Known> {
         all.insert(pid, Known { parent, group, environment });
     }
     all
+}
+
+/// The processes that a process has started and that have not ended.
+pub(crate) fn children(parent: u32) -> Vec<u32> {
+    processes().into_iter().filter(|(_, known)| known.parent == parent).map(|(pid, _)| pid).collect()
 }
 
 /// State, parent and group of a line of /proc/PID/stat. The name before them may hold blanks and brackets.

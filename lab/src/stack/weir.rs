@@ -7,13 +7,13 @@
 mod dns;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use serde::Serialize;
 
 use super::{AGENT_FILE, Choice, Outfit, Stack, Turn};
-use crate::topology::address::{beside, l4, l7, reflector, server, service};
+use crate::topology::address::{beside, l4, l7, reflector, router, server, service};
 use crate::topology::{AGENT_PORT, Kind, SERVER_PORT, SERVICE_PORT, SERVICES, Size, Topology};
 
 /// The fleet file, read again at SIGHUP.
@@ -109,18 +109,21 @@ pub(crate) fn fleet(topology: &Topology, choice: Choice, known: u32) -> String {
     toml::to_string(&fleet).unwrap_or_default()
 }
 
-/// A session to each reflector over each family, as the original has them.
+/// A session to each reflector over each family, as the original has them, and one to each router, which BFD watches.
 fn bgp(size: Size) -> Bgp {
-    let neighbor = |number: u32, version: u8, address: IpAddr| Neighbor {
-        name: format!("RR{number}-v{version}"),
-        address,
-        autonomous_system: AS,
+    let both = |name: String, v4: Ipv4Addr, bfd: Option<Bfd>| {
+        [(4, IpAddr::V4(v4)), (6, beside(v4).into())].map(|(version, address)| Neighbor {
+            name: format!("{name}-v{version}"),
+            address,
+            autonomous_system: AS,
+            bfd,
+        })
     };
-    let both = (1..=size.reflectors).flat_map(|number| {
-        let v4 = reflector(number);
-        [neighbor(number, 4, v4.into()), neighbor(number, 6, beside(v4).into())]
-    });
-    Bgp { autonomous_system: AS, hold: "6s", neighbors: both.collect() }
+    let watched = Some(Bfd { interval: "100ms", multiplier: 3 });
+    let reflectors =
+        (1..=size.reflectors).flat_map(|number| both(format!("RR{number}"), reflector(number), None));
+    let routers = (1..=size.routers).flat_map(|number| both(format!("R{number}"), router(number), watched));
+    Bgp { autonomous_system: AS, hold: "6s", neighbors: reflectors.chain(routers).collect() }
 }
 
 #[derive(Serialize)]
@@ -176,6 +179,14 @@ struct Neighbor {
     address: IpAddr,
     #[serde(rename = "as")]
     autonomous_system: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bfd: Option<Bfd>,
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct Bfd {
+    interval: &'static str,
+    multiplier: u8,
 }
 
 #[derive(Serialize)]
@@ -248,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn l4_nodes_know_the_l7_nodes_that_they_are_told_of_and_speak_to_every_reflector() {
+    fn l4_nodes_know_the_l7_nodes_that_they_are_told_of_and_speak_to_every_reflector_and_router() {
         let choice = Choice { l4: Stack::Weir, ..Choice::WEIR };
         let topology = Topology::new(Size::small()).unwrap();
         for known in [2, 3] {
@@ -257,7 +268,9 @@ mod tests {
             assert_eq!(nodes.keys().filter(|name| name.starts_with("LB7-")).count(), known as usize);
             assert_eq!(nodes["LB7-2"]["join"].as_integer(), Some(2));
             assert_eq!(nodes["LB4-1"]["addresses"][0].as_str(), Some("192.0.2.132"));
-            assert_eq!(file["bgp"]["neighbors"].as_array().unwrap().len(), 4);
+            let neighbors = file["bgp"]["neighbors"].as_array().unwrap();
+            assert_eq!(neighbors.len(), 8);
+            assert_eq!(neighbors.iter().filter(|one| one.get("bfd").is_some()).count(), 4);
             assert_eq!(file["services"]["vips"]["addresses"].as_array().unwrap().len(), 8);
         }
     }

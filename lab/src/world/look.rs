@@ -21,6 +21,9 @@ pub(crate) struct Scheduled {
     pub(crate) node: IpAddr,
 }
 
+/// A weight that nobody wants.
+const MEDDLED: &str = "77";
+
 /// Destinations of each service of an L4 node that have a weight.
 pub(crate) type Destinations = BTreeMap<SocketAddr, BTreeSet<IpAddr>>;
 
@@ -34,6 +37,30 @@ impl World {
     /// file leaves out services as soon as it is read in more than one piece.
     pub(crate) fn destinations(&self, node: &str) -> Result<Destinations> {
         Ok(destinations(&self.fabric.run(node, &["/usr/sbin/ipvsadm", "--list", "--numeric"])?))
+    }
+
+    /// What an L4 node has, weights and all, as `ipvsadm` prints it for itself.
+    fn table(&self, node: &str) -> Result<String> {
+        self.fabric.run(node, &["/usr/sbin/ipvsadm", "--save", "--numeric"])
+    }
+
+    /// Whether an L4 node sends to the L7 nodes that it should send to, each with the weight of all.
+    pub(crate) fn table_is_right(&self, node: &str) -> Result<bool> {
+        let table = self.table(node)?;
+        let weights = table.lines().filter_map(|line| Some(line.split_once(" -w ")?.1));
+        let own = weights.clone().all(|weight| Some(weight) == weights.clone().next());
+        Ok(own && !table.contains(&format!("-w {MEDDLED}")) && self.ipvs_lacks(node)?.is_none())
+    }
+
+    /// Somebody with `ipvsadm` changes the weight of an L7 node behind a service. No connection that stands minds it.
+    pub(crate) fn meddle(&self, node: &str) -> Result<()> {
+        let table = self.destinations(node)?;
+        let (service, nodes) = table.iter().next().context("a table without services")?;
+        let first = nodes.iter().next().context("a service without destinations")?;
+        let (service, first) = (service.to_string(), SocketAddr::new(*first, SERVICE_PORT).to_string());
+        let arguments = ["--edit-server", "-t", &service, "-r", &first, "-i", "-w", MEDDLED];
+        let argv: Vec<&str> = ["/usr/sbin/ipvsadm"].into_iter().chain(arguments).collect();
+        self.fabric.run(node, &argv).map(drop)
     }
 
     /// Established connections of clients, by L7 node, the spare one among them.

@@ -229,7 +229,7 @@ impl World {
         self.await_answers(WHOLE_WITHIN)
     }
 
-    fn program(&self, node: &str, name: &str) -> Option<&Daemon> {
+    pub(super) fn program(&self, node: &str, name: &str) -> Option<&Daemon> {
         self.running.get(node)?.iter().find(|daemon| daemon.name() == name)
     }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sidecar::Host;
 use super::{Table, ensure_whole};
-use crate::fabric::Fabric;
+use crate::fabric::{Fabric, daemon};
 use crate::paths;
 
 /// Something that is done to the kernel's table.
@@ -211,10 +211,7 @@ impl Running {
     /// The first process and its children.
     fn all(&self) -> Vec<u32> {
         let id = self.0.id();
-        let children = format!("/proc/{id}/task/{id}/children");
-        let children = std::fs::read_to_string(children).unwrap_or_default();
-        let children = children.split_ascii_whitespace().filter_map(|word| word.parse().ok());
-        std::iter::once(id).chain(children).collect()
+        std::iter::once(id).chain(daemon::children(id)).collect()
     }
 
     fn used(&self) -> Result<Used> {
