@@ -32,7 +32,7 @@ fn is_said_again<T: DeserializeOwned + Serialize + PartialEq + Debug>(message: &
     assert_eq!(&read::<T>(&said, MAX_FRAME).unwrap(), message);
 }
 
-fn mend_frame(bytes: &mut Vec<u8>) {
+fn mend_frame(bytes: &mut [u8]) {
     let length = (bytes.len().saturating_sub(4) as u32).to_be_bytes();
     if let Some(place) = bytes.get_mut(..4) {
         place.copy_from_slice(&length);

@@ -265,8 +265,7 @@ impl<'a> Scene<'a> {
     fn ends_of_table(&mut self) -> Result<()> {
         for brand in ALL {
             self.until(brand, "end of table", || {
-                let missing =
-                    brand.ends_of_table().into_iter().find(|text| !brand.has_said(self.fabric, text));
+                let missing = brand.ends_of_table().iter().find(|text| !brand.has_said(self.fabric, text));
                 Ok(missing.map(|text| format!("no {text:?} in its logs")))
             })?;
             tell(brand, "end of table", "End-of-RIB of both families is understood");

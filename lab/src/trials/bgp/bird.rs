@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::brand::{Brand, Outfit, Program};
 use super::route::Seen;
-use super::wish::{FAR, INNER, KEY, MISLED, OUTER, Speaker, THEIRS};
+use super::wish::{BFD_MULTIPLIER, FAR, INNER, KEY, MISLED, OUTER, Speaker, THEIRS};
 use crate::fabric::Fabric;
 
 const FILE: &str = "/etc/bird/bird.conf";
@@ -33,7 +33,7 @@ fn configuration() -> String {
         "log stderr all;
 router id {};
 protocol device {{ scan time 10; }}
-protocol bfd {{ interface \"*\" {{ min rx interval 300 ms; min tx interval 300 ms; multiplier 3; }}; }}
+protocol bfd {{ interface \"*\" {{ min rx interval 300 ms; min tx interval 300 ms; multiplier {BFD_MULTIPLIER}; }}; }}
 protocol static {{ ipv4; route {v4} blackhole; }}
 protocol static {{ ipv6; route {v6} blackhole; }}
 template bgp weir {{
@@ -49,7 +49,7 @@ template bgp weir {{
     for (speaker, local, more) in [
         (&OUTER, BIRD.v4(), format!("{guarded} ttl security on; bfd on;")),
         (&INNER, BIRD.v6(), "bfd on;".to_owned()),
-        (&MISLED, BIRD.v4(), guarded.clone()),
+        (&MISLED, BIRD.v4(), guarded),
         (&FAR, BIRD.v4(), String::new()),
     ] {
         text.push_str(&format!(
@@ -126,10 +126,10 @@ fn read(text: &str) -> BTreeMap<String, Seen> {
         match name {
             // A link-local one may follow.
             "BGP.next_hop" => {
-                seen.next_hop = value.split_whitespace().next().and_then(|hop| hop.parse().ok())
+                seen.next_hop = value.split_whitespace().next().and_then(|hop| hop.parse().ok());
             }
             "BGP.as_path" => {
-                seen.path = value.split_whitespace().filter_map(|one| one.parse().ok()).collect()
+                seen.path = value.split_whitespace().filter_map(|one| one.parse().ok()).collect();
             }
             "BGP.med" => seen.med = value.parse().ok(),
             "BGP.local_pref" => seen.preference = value.parse().ok(),

@@ -47,7 +47,7 @@ fn configuration() -> String {
     for (speaker, local, more) in [
         (&OUTER, &v4, format!("{key} outgoing-ttl 255; incoming-ttl 255;")),
         (&INNER, &v6, String::new()),
-        (&MISLED, &v4, key.clone()),
+        (&MISLED, &v4, key),
         (&FAR, &v4, String::new()),
     ] {
         // Writing to a String cannot fail.

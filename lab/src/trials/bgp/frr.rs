@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::brand::{Brand, Outfit, Program};
 use super::route::Seen;
-use super::wish::{self, FAR, INNER, KEY, MISLED, OUTER, Speaker, THEIRS};
+use super::wish::{self, BFD_MULTIPLIER, FAR, INNER, KEY, MISLED, OUTER, Speaker, THEIRS};
 use crate::fabric::Fabric;
 
 const ZEBRA: &str = "/etc/frr/zebra.conf";
@@ -57,12 +57,13 @@ pub(super) fn outfit() -> Outfit {
     let mut bfdd = daemon("bfdd", "/usr/lib/frr/bfdd", BFDD, "/run/frr/bfdd.pid", Some(ROUTES));
     bfdd.argv.extend(["--bfdctl", WATCHED]);
     let bgpd = daemon("bgpd", "/usr/lib/frr/bgpd", BGPD, "/run/frr/bgpd.pid", Some(WATCHED));
-    let profile =
-        "bfd\n profile weir\n  receive-interval 300\n  transmit-interval 300\n  detect-multiplier 3\n";
+    let profile = format!(
+        "bfd\n profile weir\n  receive-interval 300\n  transmit-interval 300\n  detect-multiplier {BFD_MULTIPLIER}\n"
+    );
     Outfit {
         files: vec![
             (ZEBRA, "hostname frr\n".to_owned()),
-            (BFDD, profile.to_owned()),
+            (BFDD, profile),
             (BGPD, configuration()),
             ("/run/frr/made", String::new()),
         ],

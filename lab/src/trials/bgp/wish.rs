@@ -14,6 +14,9 @@ pub(super) const THEIRS: u32 = 4_200_000_099;
 /// The key that neighbors have for `outer` and `misled`.
 pub(super) const KEY: &str = "sesame";
 
+/// Intervals of 300 ms without a packet until BFD gives up: more than usual, since on a busy machine a neighbor may be held up for a second.
+pub(super) const BFD_MULTIPLIER: u8 = 10;
+
 /// One of Weir's.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Speaker {
@@ -151,7 +154,8 @@ impl Wish {
         }
         if brand.watches(&self.speaker) {
             let often = time(Duration::from_millis(300));
-            neighbor["bfd"] = json!({ "send_every": often, "receive_every": often, "multiplier": 3 });
+            neighbor["bfd"] =
+                json!({ "send_every": often, "receive_every": often, "multiplier": BFD_MULTIPLIER });
         }
         neighbor
     }
