@@ -153,7 +153,9 @@ fn answer(mut stream: TcpStream, text: &str) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;
     // The request is one small packet; closing with it unread would reset the connection.
     let mut request = [0; 4096];
-    let _ = stream.read(&mut request)?;
+    if stream.read(&mut request)? == 0 {
+        return Ok(());
+    }
     let length = text.len();
     write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}")
 }
