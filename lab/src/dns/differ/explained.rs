@@ -32,7 +32,7 @@ pub(super) const EXPLAINED: &[Explained] = &[
     },
     Explained {
         what: "answers for all classes are authoritative",
-        servers: &["Knot"],
+        servers: &["Knot", "NSD"],
         rfc: "RFC 1035 section 6.2: unless the server can guarantee that the response covers all classes, the response \
               should never be authoritative",
         fits: |case, ours, theirs| {
