@@ -106,7 +106,7 @@ fn change(fabric: &Fabric, task: &Task) -> Result<Value> {
     serde_json::from_str(&fabric.run(NODE, &argv)?).context("the example `change` says something else")
 }
 
-fn of<'t>(turns: &'t [Turn], work: Work) -> impl Iterator<Item = &'t Turn> + Clone {
+fn of(turns: &[Turn], work: Work) -> impl Iterator<Item = &Turn> + Clone {
     turns.iter().filter(move |turn| turn.work == work)
 }
 

@@ -3,8 +3,8 @@
 //!
 //! | module | is |
 //! |---|---|
-//! | [`figures`] | each failure that an operator knows, timed |
-//! | [`kills`] | processes killed at random |
+//! | [`mod@figures`] | each failure that an operator knows, timed |
+//! | [`mod@kills`] | processes killed at random |
 
 mod figures;
 mod kills;

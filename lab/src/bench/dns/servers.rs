@@ -88,7 +88,7 @@ impl Servers {
         };
         for (name, server, process) in &self.others {
             rows.push(Row {
-                name: *name,
+                name,
                 server: *server,
                 pid: process.pid(),
                 queries: www.clone(),

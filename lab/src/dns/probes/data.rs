@@ -145,7 +145,7 @@ pub(super) fn delegations() -> Vec<Probe> {
         probe(
             "an alias to below a cut",
             a("c-sub.example.org"),
-            &format!("NOERROR aa an=[c-sub.example.org. 3600 CNAME host.sub.example.org.] {referral}"),
+            format!("NOERROR aa an=[c-sub.example.org. 3600 CNAME host.sub.example.org.] {referral}"),
         ),
         probe(
             "below a DNAME",

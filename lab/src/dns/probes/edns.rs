@@ -90,7 +90,7 @@ pub(super) fn edns() -> Vec<Probe> {
         probe(
             "a subnet and NSID and a cookie",
             with("0008 0004 0001 00 00 0003 0000 000a 0008 0102030405060708"),
-            &plus("+3 +10 +8"),
+            plus("+3 +10 +8"),
         ),
         probe(
             "a subnet and a name of nobody here",
