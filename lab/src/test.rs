@@ -70,9 +70,7 @@ pub(crate) fn run_trials(names: &[String], minutes: Option<f64>, built: bool) ->
         });
     };
     for trial in trials::ALL.iter().filter(|trial| is_wanted(trial.name)) {
-        if names.is_empty() || lasting(trial.name).is_none() {
-            run(trial.name, trial.promise, &|| trial.run());
-        }
+        run(trial.name, trial.promise, &|| trial.run());
     }
     for trial in names.iter().filter_map(|name| lasting(name)) {
         run(trial.name, trial.promise, &|| trial.run(lasts));

@@ -118,11 +118,11 @@ pub(crate) const ALL: &[Trial] = &[
         promise: "Weir's L7 and DNS nodes take the places of HAProxy and gdnsd between keepalived and nginx",
         tried: tiers::weir,
     },
-    Trial { name: "kills", promise: KILLS, tried: |folder| l4::kills(folder, None) },
     Trial { name: "drain", promise: "SIGTERM lets every request end that has begun", tried: drain::run },
 ];
 
-/// A trial that lasts as long as somebody wants. It is not part of `cargo lab test`, unless [`ALL`] has it at its shortest.
+/// A trial that lasts as long as somebody wants, and says how long things took. Not part of `cargo lab test`, since a machine that is
+/// busy with something else breaks it.
 pub(crate) struct Endurance {
     /// A word for the command line.
     pub(crate) name: &'static str,
@@ -138,11 +138,12 @@ pub(crate) const ENDURANCE: &[Endurance] = &[
         promise: "no session is lost under load; L4 and L7 nodes that fail are left within a second",
         tried: l4::figures,
     },
-    Endurance { name: "kills", promise: KILLS, tried: l4::kills },
+    Endurance {
+        name: "kills",
+        promise: "processes of L4 nodes that are killed break no connection, and the kernel's table is right soon",
+        tried: l4::kills,
+    },
 ];
-
-const KILLS: &str =
-    "processes of L4 nodes that are killed break no connection, and the kernel's table is right soon";
 
 impl Endurance {
     /// As [`Trial::run`], for so long.
