@@ -42,7 +42,7 @@ fn a_difference_brings_whoever_has_the_state_that_it_was_made_for_to_the_next() 
     let said = speaker::Config::new(65_000, [192, 0, 2, 1].into());
     let steps: [fn(&mut Desired, speaker::Config); 6] = [
         |desired, _| drop(desired.tunnels.pop()),
-        |desired, _| drop(desired.addresses.pop()),
+        |desired, _| desired.addresses.clear(),
         |desired, _| desired.sysctls.clear(),
         |desired, said| desired.speaker = Some(said),
         |desired, _| desired.hold *= 2,

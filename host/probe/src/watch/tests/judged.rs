@@ -6,9 +6,12 @@ use weir_core::health::{AgentReport, Answer, Judge, Judgement, Observation, Subj
 
 use super::*;
 
+/// `None` keeps the question waiting.
+type Says = dyn Fn(&Subject, &Observation) -> Option<Judgement> + Send;
+
 /// Says whatever it is told to, and remembers what it was asked.
 struct Fake {
-    says: Mutex<Box<dyn Fn(&Subject, &Observation) -> Option<Judgement> + Send>>,
+    says: Mutex<Box<Says>>,
     asked: mpsc::UnboundedSender<(Subject, Observation)>,
     /// Questions that it was told to keep waiting.
     open: Mutex<Vec<Answer>>,
