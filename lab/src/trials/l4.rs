@@ -33,7 +33,7 @@ pub(crate) enum Task {
     Kills { lasts: Duration },
 }
 
-/// The figures of [`figures`]: that many of each failure, and a calm as long as was asked for.
+/// The figures of [`mod@figures`]: that many of each failure, and a calm as long as was asked for.
 const RUNS: u32 = 3;
 /// Clients keep up so many connections: as in the published matrix.
 const CONNECTIONS: usize = 60;
