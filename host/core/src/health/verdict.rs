@@ -3,7 +3,7 @@
 //! A [`Judge`] says what an observation of a server means: a plugin of the world `agent-check`, or [`Usual`]. It answers
 //! by a call back, because a plugin has a thread of its own and whoever checks must not wait for it. What it says is
 //! brought within its bounds by [`Said::report`] and goes into a [`ServerHealth`](super::ServerHealth) as
-//! [`Event::CheckJudged`](super::Event::CheckJudged) or one of its like. [`Asked`] keeps what a judge is told beside the
+//! [`Event::CheckJudged`](super::Event::CheckJudged) or one of its like. [`Asked`](super::Asked) keeps what a judge is told beside the
 //! observation: how many there were in a row, and when time alone is worth a question.
 
 use std::fmt;
