@@ -59,7 +59,7 @@ impl Sidecar {
                 Err(_) => std::thread::sleep(LOOK_AGAIN),
             }
         };
-        write(&mut stream, &json!({ "protocol": 1, "version": "lab" }))?;
+        write(&mut stream, &json!({ "protocol": 2, "version": "lab" }))?;
         let said = Arc::<Mutex<Said>>::default();
         let mut from = stream.try_clone()?;
         let heard = Arc::clone(&said);
