@@ -254,7 +254,7 @@ impl Answer<'_> {
         let client = options::client(self.options, self.request.from);
         let mut writer = self.writer(out);
         let mut walk = Walk::new(zone, &mut writer, policies, client, self.request.turn);
-        let truncated = walk.run(question.name, question.kind).is_err();
+        let truncated = walk.run(question.name, &lower, question.kind).is_err();
         let found = walk.outcome();
         if truncated {
             // Parts of an answer help nobody: resolvers drop them and come back over TCP.
@@ -303,10 +303,9 @@ impl Answer<'_> {
 
     /// `scope` where the answer depends on the zone, so that a client subnet is answered.
     fn finish(&self, writer: Writer<'_>, rcode: Rcode, flags: Flags, scope: Option<u8>) {
-        let (bytes, length) = self.extras.write(scope);
-        let opt = self.message.opt.map(|o| {
-            let options = bytes.get(..length).unwrap_or_default();
-            (self.responder.settings.udp_size, o.dnssec_ok, options)
+        let written = self.message.opt.map(|opt| (opt.dnssec_ok, self.extras.write(scope)));
+        let opt = written.as_ref().map(|(dnssec_ok, (bytes, length))| {
+            (self.responder.settings.udp_size, *dnssec_ok, bytes.get(..*length).unwrap_or_default())
         });
         let header: &Header = &self.message.header;
         writer.finish(header, rcode, flags, opt);

@@ -129,7 +129,10 @@ impl InlineName {
     /// A copy in lower case.
     pub(crate) fn lower(wire: &[u8]) -> Self {
         let mut name = Self::copy(wire);
-        name.bytes.make_ascii_lowercase();
+        // Only what is used: all 255 bytes would take longer than to find the name.
+        if let Some(used) = name.bytes.get_mut(..usize::from(name.length)) {
+            used.make_ascii_lowercase();
+        }
         name
     }
 

@@ -15,6 +15,8 @@
 //! | `ttl` | how long an answer may be believed |
 
 pub mod decider;
+#[cfg(test)]
+mod hostile;
 mod instance;
 mod repeat;
 pub mod state_file;

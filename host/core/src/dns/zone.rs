@@ -15,13 +15,14 @@ pub use build::{Builder, Place, Problem};
 pub use set::{Zones, ZonesError};
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, DefaultHasher};
+
+use foldhash::fast::FixedState;
 
 use super::name::{MAX_NAME, Name, suffixes};
 use super::record::{RecordSet, Type};
 
 /// Queries look names up and never add one, so a fixed key gives nobody the power to make names collide.
-type Index<V> = HashMap<Box<[u8]>, V, BuildHasherDefault<DefaultHasher>>;
+type Index<V> = HashMap<Box<[u8]>, V, FixedState>;
 
 /// A zone, immutable.
 #[derive(Debug)]

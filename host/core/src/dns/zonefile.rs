@@ -6,6 +6,8 @@
 
 mod entry;
 mod fault;
+#[cfg(test)]
+mod hostile;
 mod lex;
 mod rdata;
 mod service;

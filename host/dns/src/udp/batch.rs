@@ -15,6 +15,9 @@ use std::ptr;
 /// Datagrams of one call. gdnsd has 16, Knot 10 to 64; beyond 32 nothing is gained here.
 const WIDTH: usize = 32;
 
+/// Room for so many is offered at least; more as more come. What is offered has to be made ready, also where it stays empty.
+const LEAST: usize = 4;
+
 /// The longest query that is read, bytes. What is longer is cut and so malformed.
 const LONGEST: usize = 4096;
 
@@ -42,6 +45,11 @@ struct Slot {
 /// Datagrams that were received together.
 pub(super) struct Batch {
     slots: Box<[Slot]>,
+    /// Written anew before each system call, as far as it looks at them.
+    heads: Box<[libc::mmsghdr; WIDTH]>,
+    parts: Box<[libc::iovec; WIDTH]>,
+    /// How many the next call may receive.
+    offered: usize,
     received: usize,
 }
 
@@ -56,7 +64,13 @@ impl Batch {
             control_length: 0,
             answer: Vec::with_capacity(LONGEST),
         };
-        Self { slots: std::iter::repeat_with(slot).take(WIDTH).collect(), received: 0 }
+        Self {
+            slots: std::iter::repeat_with(slot).take(WIDTH).collect(),
+            heads: Box::new([EMPTY; WIDTH]),
+            parts: Box::new([libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; WIDTH]),
+            offered: LEAST,
+            received: 0,
+        }
     }
 
     /// Waits for a datagram, at most as long as the socket's read timeout, and takes those that are there with it.
@@ -65,9 +79,9 @@ impl Batch {
     /// As `recvmmsg`; nothing was received then.
     pub(super) fn receive(&mut self, socket: &UdpSocket) -> io::Result<()> {
         self.received = 0;
-        let mut parts = [libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; WIDTH];
-        let mut heads = [EMPTY; WIDTH];
-        for ((slot, part), head) in self.slots.iter_mut().zip(&mut parts).zip(&mut heads) {
+        let offered = self.offered.min(WIDTH);
+        let places = self.slots.iter_mut().zip(self.parts.iter_mut()).zip(self.heads.iter_mut());
+        for ((slot, part), head) in places.take(offered) {
             part.iov_base = slot.query.as_mut_ptr().cast();
             part.iov_len = LONGEST;
             head.msg_hdr.msg_name = slot.peer.0.as_mut_ptr().cast();
@@ -77,20 +91,21 @@ impl Batch {
             head.msg_hdr.msg_control = slot.control.0.as_mut_ptr().cast();
             head.msg_hdr.msg_controllen = size_of::<Control>();
         }
-        // SAFETY: each of the WIDTH heads points to buffers of `self.slots` and to a part of `parts` with their true lengths. All of
-        // them live until after the call, and nothing else refers to them during it.
+        // SAFETY: each of the first `offered` heads was just made to point to buffers of `self.slots` and to a part of `self.parts`
+        // with their true lengths. All of them live until after the call, and nothing else refers to them during it.
         let count = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
-                heads.as_mut_ptr(),
-                WIDTH as libc::c_uint,
+                self.heads.as_mut_ptr(),
+                offered as libc::c_uint,
                 libc::MSG_WAITFORONE,
                 ptr::null_mut(),
             )
         };
         let Ok(count) = usize::try_from(count) else { return Err(io::Error::last_os_error()) };
-        self.received = count.min(WIDTH);
-        for (slot, head) in self.slots.iter_mut().zip(&heads).take(self.received) {
+        self.received = count.min(offered);
+        self.offered = (self.received * 2).clamp(LEAST, WIDTH);
+        for (slot, head) in self.slots.iter_mut().zip(self.heads.iter()).take(self.received) {
             let cut = head.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
             // A query of which the end is missing must not be taken for a whole one: its header is enough to refuse it.
             let length = if cut { 12 } else { head.msg_len };
@@ -117,11 +132,9 @@ impl Batch {
 
     /// Sends the answers. Returns how many the kernel refused.
     pub(super) fn send(&mut self, socket: &UdpSocket) -> u64 {
-        let mut parts = [libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; WIDTH];
-        let mut heads = [EMPTY; WIDTH];
         let mut count = 0;
         let answered = self.slots.iter_mut().take(self.received).filter(|slot| !slot.answer.is_empty());
-        for ((slot, part), head) in answered.zip(&mut parts).zip(&mut heads) {
+        for ((slot, part), head) in answered.zip(self.parts.iter_mut()).zip(self.heads.iter_mut()) {
             part.iov_base = slot.answer.as_mut_ptr().cast();
             part.iov_len = slot.answer.len();
             head.msg_hdr.msg_name = slot.peer.0.as_mut_ptr().cast();
@@ -129,16 +142,16 @@ impl Batch {
             head.msg_hdr.msg_iov = part;
             head.msg_hdr.msg_iovlen = 1;
             slot.control_length = to_reply(&mut slot.control.0, slot.control_length);
-            if slot.control_length > 0 {
-                head.msg_hdr.msg_control = slot.control.0.as_mut_ptr().cast();
-                head.msg_hdr.msg_controllen = slot.control_length;
-            }
+            head.msg_hdr.msg_control =
+                if slot.control_length > 0 { slot.control.0.as_mut_ptr().cast() } else { ptr::null_mut() };
+            head.msg_hdr.msg_controllen = slot.control_length;
+            head.msg_hdr.msg_flags = 0;
             count += 1;
         }
         self.received = 0;
         let (mut done, mut failed) = (0, 0);
-        while let Some(rest) = heads.get_mut(done..count).filter(|rest| !rest.is_empty()) {
-            // SAFETY: `rest` are heads that were filled above; each points to a whole answer, address and control message in
+        while let Some(rest) = self.heads.get_mut(done..count).filter(|rest| !rest.is_empty()) {
+            // SAFETY: `rest` are heads that were written above; each points to a whole answer, address and control message in
             // `self.slots`, which is not touched until the loop ends.
             let sent = unsafe {
                 libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as libc::c_uint, 0)

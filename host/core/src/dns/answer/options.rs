@@ -12,6 +12,9 @@ pub(super) const MAX_NSID: usize = 128;
 /// The OPT record without its options.
 const OPT: usize = 11;
 
+/// An option without its value.
+const HEAD: usize = 4;
+
 /// Four options with their heads: NSID, cookie, subnet, keepalive.
 const ROOM: usize = 4 + MAX_NSID + 28 + 24 + 6;
 
@@ -41,7 +44,11 @@ impl<'q> Extras<'q> {
 
     /// Bytes that the OPT record takes at most.
     pub(super) fn room(&self) -> usize {
-        OPT + self.write(Some(0)).1
+        let nsid = self.nsid.map_or(0, |nsid| HEAD + nsid.len());
+        let cookie = self.cookie.map_or(0, |cookie| HEAD + cookie.len());
+        let subnet = self.subnet.map_or(0, |subnet| HEAD + 4 + subnet.bytes.len());
+        let keepalive = self.keepalive.map_or(0, |_| HEAD + 2);
+        OPT + nsid + cookie + subnet + keepalive
     }
 
     /// The options and their length. A subnet is answered where the answer has a scope, and never otherwise.

@@ -3,7 +3,7 @@
 
 mod ask;
 mod edns;
-mod fuzz;
+mod hostile;
 mod policies;
 mod probes;
 mod zones;

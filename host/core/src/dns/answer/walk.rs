@@ -54,16 +54,21 @@ impl<'w, 'o, 'z> Walk<'w, 'o, 'z> {
         self.outcome
     }
 
-    /// Writes the records of the answer. [`Full`] where one that must be there does not fit.
-    pub(super) fn run(&mut self, name: &[u8], kind: Type) -> Result<(), Full> {
-        let mut current = InlineName::copy(name);
+    /// Writes the records of the answer; `lower` is the name in lower case. [`Full`] where one that must be there does not fit.
+    pub(super) fn run(&mut self, asked: &[u8], lower: &InlineName, kind: Type) -> Result<(), Full> {
+        // What an alias made of the name that was asked for.
+        let mut current: Option<InlineName> = None;
         // An alias that leads back to an owner before it is a circle, and a DNAME is sent once.
         let mut owners = [0; MAX_CHAIN];
         let mut redirects: [Option<&Node>; MAX_CHAIN] = [None; MAX_CHAIN];
         let asks_for_alias = matches!(kind, Type::CNAME | Type::ANY);
         for step in 0..MAX_CHAIN {
-            let name = current.as_wire();
-            let (node, how) = match self.zone.find(InlineName::lower(name).as_wire()) {
+            let name = current.as_ref().map_or(asked, InlineName::as_wire);
+            let found = match &current {
+                None => self.zone.find(lower.as_wire()),
+                Some(_) => self.zone.find(InlineName::lower(name).as_wire()),
+            };
+            let (node, how) = match found {
                 Found::Nothing => return self.no_name(),
                 Found::Cut(node) if kind == Type::DS && end_of(name, node).len() == name.len() => {
                     return self.records(node, name, kind);
@@ -81,7 +86,7 @@ impl<'w, 'o, 'z> Walk<'w, 'o, 'z> {
                     if asks_for_alias || !self.goes_on(&next.0, &owners, step) {
                         return Ok(());
                     }
-                    current = next.0;
+                    current = Some(next.0);
                     continue;
                 }
             };
@@ -100,7 +105,7 @@ impl<'w, 'o, 'z> Walk<'w, 'o, 'z> {
             if !self.goes_on(&next, &owners, step) {
                 return Ok(());
             }
-            current = next;
+            current = Some(next);
         }
         Ok(())
     }

@@ -16,6 +16,9 @@ pub struct Full;
 /// square of their number, and save little.
 const MAX_REMEMBERED: usize = 48;
 
+/// A pointer to the question's name.
+const ASKED: [u8; 2] = [0xc0, HEADER as u8];
+
 /// Sections of a message that hold records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Section {
@@ -85,12 +88,15 @@ impl<'o> Writer<'o> {
         data: &[u8],
     ) -> Result<(), Full> {
         let before = (self.out.len(), self.remembered);
-        self.name(owner);
-        self.out.extend_from_slice(&kind.0.to_be_bytes());
-        self.out.extend_from_slice(&class.to_be_bytes());
-        self.out.extend_from_slice(&ttl.to_be_bytes());
-        let length_at = self.out.len();
-        self.out.extend_from_slice(&[0; 2]);
+        if self.is_asked(owner) {
+            self.out.extend_from_slice(&ASKED);
+        } else {
+            self.name(owner);
+        }
+        let ([k, ind], [c, lass], [t0, t1, t2, t3]) =
+            (kind.0.to_be_bytes(), class.to_be_bytes(), ttl.to_be_bytes());
+        self.out.extend_from_slice(&[k, ind, c, lass, t0, t1, t2, t3, 0, 0]);
+        let length_at = self.out.len() - 2;
         self.data(kind, data);
         let length = u16::try_from(self.out.len() - length_at - 2);
         let fits = self.out.len() <= self.limit;
@@ -209,6 +215,13 @@ impl<'o> Writer<'o> {
             self.out.extend_from_slice(suffix.get(..=label).unwrap_or_default());
         }
         self.out.push(0);
+    }
+
+    /// Whether a pointer to the question says this: of most records the owner is what was asked for.
+    fn is_asked(&self, owner: &[u8]) -> bool {
+        // Of type and class in the question there are four bytes behind the name; a pointer to the root would be longer than it.
+        let name = self.out.get(HEADER..self.question_end.saturating_sub(4));
+        owner.len() > 1 && name == Some(owner)
     }
 
     fn find(&self, suffix: &[u8]) -> Option<u16> {
