@@ -92,11 +92,11 @@ fn binaries(packages: &[&str], quick: bool) -> Result<PathBuf> {
     let profile = if quick { "release" } else { "dist" };
     let names = packages.join(", ");
     say::line(format!("  build     {names} (profile {profile}; the first time this takes minutes)"));
-    let mut build = command::cargo(&["build", "--profile", profile]);
+    // One after the other: together they would share the features of what they are built on, and be built from nothing for that.
     for package in packages {
-        build.args(["-p", package]);
+        let mut build = command::cargo(&["build", "--profile", profile, "-p", package]);
+        command::successful(&mut build, &paths::log(&format!("build-{package}")))?;
     }
-    command::successful(&mut build, &paths::log("build-bench"))?;
     Ok(paths::target().join(profile))
 }
 

@@ -120,6 +120,7 @@ pub(crate) struct InlineName {
 
 impl InlineName {
     /// A copy; empty, which is no name and matches none, where it is longer than a name may be.
+    #[inline]
     pub(crate) fn copy(wire: &[u8]) -> Self {
         let mut name = Self::empty();
         name.push(wire);
@@ -127,6 +128,7 @@ impl InlineName {
     }
 
     /// A copy in lower case.
+    #[inline]
     pub(crate) fn lower(wire: &[u8]) -> Self {
         let mut name = Self::copy(wire);
         // Only what is used: all 255 bytes would take longer than to find the name.
@@ -151,6 +153,7 @@ impl InlineName {
         Self { bytes: [0; MAX_NAME], length: 0 }
     }
 
+    #[inline]
     fn push(&mut self, more: &[u8]) -> bool {
         let start = usize::from(self.length);
         let end = start + more.len();

@@ -35,7 +35,8 @@ pub struct Writer<'o> {
     section: Section,
     counts: [u16; 3],
     question_end: usize,
-    question_names: usize,
+    /// Whether the question's name is among `names`: most answers have no other name, and need none of it.
+    question_is_known: bool,
     /// Where a name starts, and how long it is in wire form.
     names: [(u16, u8); MAX_REMEMBERED],
     remembered: usize,
@@ -46,26 +47,23 @@ impl<'o> Writer<'o> {
     /// fits: `limit` is raised to what it needs.
     pub fn new(out: &'o mut Vec<u8>, limit: usize, question: Option<&Question<'_>>) -> Self {
         out.clear();
-        out.resize(HEADER, 0);
-        let mut writer = Self {
+        out.extend_from_slice(&[0; HEADER]);
+        if let Some(question) = question {
+            let ([k, ind], [c, lass]) = (question.kind.0.to_be_bytes(), question.class.to_be_bytes());
+            out.extend_from_slice(question.name);
+            out.extend_from_slice(&[k, ind, c, lass]);
+        }
+        let question_end = out.len();
+        Self {
             out,
-            limit,
+            limit: limit.max(question_end),
             section: Section::Answer,
             counts: [0; 3],
-            question_end: HEADER,
-            question_names: 0,
+            question_end,
+            question_is_known: false,
             names: [(0, 0); MAX_REMEMBERED],
             remembered: 0,
-        };
-        if let Some(question) = question {
-            writer.name(question.name);
-            writer.out.extend_from_slice(&question.kind.0.to_be_bytes());
-            writer.out.extend_from_slice(&question.class.to_be_bytes());
         }
-        writer.question_end = writer.out.len();
-        writer.question_names = writer.remembered;
-        writer.limit = limit.max(writer.question_end);
-        writer
     }
 
     /// Where the next records go. Sections are written in their order.
@@ -112,13 +110,16 @@ impl<'o> Writer<'o> {
         }
         self.out.truncate(before.0);
         self.remembered = before.1;
+        // What was learned of the question on the way is forgotten with it.
+        self.question_is_known &= before.1 > 0;
         Err(Full)
     }
 
     /// Takes every record out again: what is left is the question.
     pub(crate) fn clear_records(&mut self) {
         self.out.truncate(self.question_end);
-        self.remembered = self.question_names;
+        self.question_is_known = false;
+        self.remembered = 0;
         self.counts = [0; 3];
     }
 
@@ -202,6 +203,9 @@ impl<'o> Writer<'o> {
 
     /// Writes a name: labels until the rest of it stands somewhere already, then a pointer to that.
     fn name(&mut self, wire: &[u8]) {
+        if !self.question_is_known {
+            self.learn_question();
+        }
         for suffix in suffixes(wire) {
             if suffix.len() <= 1 {
                 break;
@@ -210,7 +214,7 @@ impl<'o> Writer<'o> {
                 self.out.extend_from_slice(&(0xc000 | at).to_be_bytes());
                 return;
             }
-            self.remember(suffix.len());
+            self.remember(self.out.len(), suffix.len());
             let label = usize::from(suffix.first().copied().unwrap_or_default());
             self.out.extend_from_slice(suffix.get(..=label).unwrap_or_default());
         }
@@ -234,9 +238,20 @@ impl<'o> Writer<'o> {
             .map(|(at, _)| *at)
     }
 
-    fn remember(&mut self, length: usize) {
+    /// Remembers the question's name and its ends. Nothing was written behind the question but by pointing to it.
+    fn learn_question(&mut self) {
+        self.question_is_known = true;
+        let (mut at, end) = (HEADER, self.question_end.saturating_sub(4));
+        while at + 1 < end {
+            self.remember(at, end - at);
+            at += usize::from(self.out.get(at).copied().unwrap_or_default()) + 1;
+        }
+    }
+
+    /// Remembers the name that starts at `at` and is `length` bytes long.
+    fn remember(&mut self, at: usize, length: usize) {
         // A pointer has 14 bits.
-        let at = u16::try_from(self.out.len()).ok().filter(|at| *at < 0x4000);
+        let at = u16::try_from(at).ok().filter(|at| *at < 0x4000);
         let (Some(at), Ok(length)) = (at, u8::try_from(length)) else { return };
         if let Some(slot) = self.names.get_mut(self.remembered) {
             *slot = (at, length);
