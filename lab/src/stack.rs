@@ -19,7 +19,7 @@
 
 mod agent;
 mod application;
-mod bird;
+pub(crate) mod bird;
 mod exabgp;
 mod gdnsd;
 mod gobgp;

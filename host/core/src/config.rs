@@ -48,8 +48,8 @@ pub use changes::{Changes, changes};
 pub use check::{AgentCheck, Check, CheckType};
 pub use default::*;
 pub use dns::{
-    AllDown, Dns, DnsAddress, DnsPolicy, DnsTcp, MAX_DNS_ADDRESSES, MAX_DNS_CONNECTIONS, RateLimit,
-    StateFile, Unlisted,
+    AllDown, Dns, DnsAddress, DnsPolicy, DnsTcp, Geography, MAX_DNS_ADDRESSES, MAX_DNS_CONNECTIONS,
+    RateLimit, StateFile, Unlisted,
 };
 pub use fault::{Errors, Fault};
 pub use key::Key;

@@ -2,11 +2,12 @@
 
 mod records;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::Serialize;
-use weir_core::dns::answer::choose::Settled;
+use weir_core::dns::answer::choose::{Labels, Settled};
 use weir_core::dns::answer::{Asked, Decision, Policies, Request, Responder, Settings, Transport};
 use weir_core::dns::name::Name;
 use weir_core::dns::policy::{Deciders, Table};
@@ -85,6 +86,8 @@ pub struct Explanation {
     pub kind: String,
     /// The client's network, as the policy was told of it.
     pub client: String,
+    /// What the node's database of networks says of it.
+    pub labels: BTreeMap<String, String>,
     /// The response code.
     pub rcode: &'static str,
     /// How it came about: data, wildcard, policy, no-data, no-name, referral, not-served, protocol, chaos.
@@ -172,6 +175,7 @@ impl Explainer {
             name: ask.name.to_string(),
             kind: ask.kind.to_string(),
             client: format!("{}/{}", ask.client, ask.prefix),
+            labels: table.networks().map(|networks| known(&networks.labels(ask.client))).unwrap_or_default(),
             rcode: reply.map_or("none", |r| r.rcode.as_str()),
             how: reply.map_or("none", |r| how_word(r.how)),
             zone: reply.and_then(|r| r.zone).map(ToString::to_string),
@@ -179,6 +183,10 @@ impl Explainer {
             records: records::of(&out),
         }
     }
+}
+
+fn known(labels: &Labels) -> BTreeMap<String, String> {
+    labels.iter().cloned().collect()
 }
 
 /// Notes the last decision that is made.

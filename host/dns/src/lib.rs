@@ -16,6 +16,7 @@
 //! | [`cookie_file`] | the secret that cookies are made with |
 //! | [`directory`] | zone files on disk |
 //! | [`explain`] | why an answer is as it is |
+//! | [`geography`] | where clients are, by a database on disk |
 //! | `listen` | sockets |
 //! | [`query_log`] | one line for each query |
 //! | [`server`] | threads: start, swap, stop |
@@ -27,6 +28,7 @@ mod answerer;
 pub mod cookie_file;
 pub mod directory;
 pub mod explain;
+pub mod geography;
 mod listen;
 pub mod query_log;
 pub mod server;

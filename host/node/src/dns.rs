@@ -17,11 +17,13 @@ use anyhow::Context;
 use weir_core::config::{self, Access, Dns, Fleet, Name};
 use weir_core::dns::answer::{Responder, Settings};
 use weir_core::dns::cookie::Secrets;
+use weir_core::dns::policy::Networks;
 use weir_core::dns::ratelimit::Limits;
 use weir_core::dns::zone::{Zone, Zones};
 use weir_core::health::{OperatorCommand, Status};
 use weir_core::time::Moment;
 use weir_dns::explain::{Ask, Explainer, Explanation};
+use weir_dns::geography::Geography;
 use weir_dns::query_log::QueryLog;
 use weir_dns::state_file::{self, StateFileWatch};
 use weir_dns::{Options, Server, Serving, cookie_file, directory};
@@ -54,6 +56,7 @@ pub(crate) struct DnsNode {
 pub(crate) struct Prepared {
     serving: Serving,
     secrets: Option<Secrets>,
+    networks: Option<Arc<dyn Networks>>,
     policies: Vec<(Name, Change)>,
 }
 
@@ -77,6 +80,7 @@ impl DnsNode {
         let standing = Standing::new(server.tables(), Arc::clone(&ground.changed));
         let path = &config.state_file.path;
         standing.state_file(config.state_file.unlisted, state_file::read(path));
+        standing.networks(read_networks(config)?);
         let watch = watch(&standing, &config.state_file)?;
         let mut node = Self {
             explainer: Explainer::new(workers - 1),
@@ -123,7 +127,8 @@ impl DnsNode {
             (_, true) => secrets(&fleet.dns, &fleet.paths.state)?,
         };
         let serving = serving(&fleet.dns, &ground.node, zones, secrets.clone());
-        Ok(Prepared { serving, secrets, policies: self.stage(fleet, ground)? })
+        let networks = read_networks(&fleet.dns)?;
+        Ok(Prepared { serving, secrets, networks, policies: self.stage(fleet, ground)? })
     }
 
     /// Takes in what was prepared. Returns what zones it changes, a line each.
@@ -134,6 +139,7 @@ impl DnsNode {
         operators: &OperatorStates,
         prepared: Prepared,
     ) -> Vec<String> {
+        self.standing.networks(prepared.networks);
         self.take_in(fleet, ground, operators, prepared.policies);
         let changes = zone_changes(&self.server.serving().zones, &prepared.serving.zones);
         self.server.set_serving(prepared.serving);
@@ -265,6 +271,16 @@ fn zone_changes(before: &Zones, after: &Zones) -> Vec<String> {
 
 fn read_zones(config: &Dns) -> anyhow::Result<Zones> {
     Ok(directory::read(&config.zones, |name| config.policies.contains_key(name))?)
+}
+
+fn read_networks(config: &Dns) -> anyhow::Result<Option<Arc<dyn Networks>>> {
+    let read = |geography: &config::Geography| {
+        let database = Geography::read(&geography.database, &geography.labels);
+        let database = database.context("dns.geography")?;
+        tracing::info!(database = %geography.database, "{database}");
+        Ok(Arc::new(database) as Arc<dyn Networks>)
+    };
+    config.geography.as_ref().map(read).transpose()
 }
 
 fn secrets(config: &Dns, state: &Path) -> anyhow::Result<Option<Secrets>> {

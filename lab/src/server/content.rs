@@ -15,7 +15,7 @@ use super::pattern::{Digest, Verifier, fill};
 pub(crate) const LONGEST: u64 = 1 << 30;
 const PIECE: usize = 16 * 1024;
 /// Without a bound the kernel lets a slow reader's connection hold some megabytes; hundreds of them fill a small machine.
-const SOCKET_BUFFER: usize = 64 * 1024;
+const SOCKET_BUFFER: usize = 16 * 1024;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A body that a request's target names.

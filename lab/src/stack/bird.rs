@@ -72,16 +72,19 @@ protocol bgp RR{number}v{version} {{
             for (family, version, neighbor) in
                 [("ipv4", 4, address.to_string()), ("ipv6", 6, beside(address).to_string())]
             {
+                let session = session(number, version);
                 let _ = write!(
                     text,
                     "
-protocol bgp L4n{number}v{version} {{
+protocol bgp {session} {{
   debug {{ states, events }};
   local as 65000;
   neighbor {neighbor} as 65000;
   direct;
   bfd on;
   hold time 6;
+  # Without these a router leaves a node alone for a minute and more whose processes died in the middle of a message.
+  connect delay time 1; connect retry time 2; error wait time 1, 2;
   {family} {{ preference 200; import all; export none; }};
 }}
 "
@@ -90,6 +93,11 @@ protocol bgp L4n{number}v{version} {{
         }
     }
     text
+}
+
+/// What a router calls its session with an L4 node over one version of IP, in its configuration and its log.
+pub(crate) fn session(l4: u32, version: u32) -> String {
+    format!("L4n{l4}v{version}")
 }
 
 /// The same intervals as the L4 nodes': gone after 300 ms.

@@ -21,9 +21,6 @@ pub(crate) const FILE: &str = "/etc/weir/fleet.toml";
 const PLUGINS: &str = "/etc/weir/plugins";
 const STATE: &str = "/run/weir-state";
 const RUN: &str = "/run/weir";
-/// How often L4 nodes check L7 nodes, and how long a check may take. Weir's own default is 200 ms; but here all nodes share one CPU, and when
-/// the clients of a node that was killed all come back at once, the others do not answer for longer than three times that.
-const CHECK_EVERY: &str = "500ms";
 /// The one AS of the original.
 const AS: u32 = 65000;
 
@@ -105,7 +102,6 @@ pub(crate) fn fleet(topology: &Topology, choice: Choice, known: u32) -> String {
         bgp: by_weir.then(|| bgp(size)),
         plugins: if names_by_weir { dns::plugins() } else { BTreeMap::new() },
         dns: names_by_weir.then(dns::section),
-        l4: by_weir.then_some(L4 { check: NodeCheck { interval: CHECK_EVERY } }),
         pools: BTreeMap::from([("servers", pool)]),
         services: BTreeMap::from([("vips", Service { port: SERVICE_PORT, pool: "servers", addresses })]),
     };
@@ -142,8 +138,6 @@ struct Fleet {
     plugins: BTreeMap<&'static str, dns::Plugin>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dns: Option<dns::Dns>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    l4: Option<L4>,
     pools: BTreeMap<&'static str, Pool>,
     services: BTreeMap<&'static str, Service>,
 }
@@ -169,16 +163,6 @@ struct Node {
     addresses: Vec<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     join: Option<u32>,
-}
-
-#[derive(Serialize)]
-struct L4 {
-    check: NodeCheck,
-}
-
-#[derive(Serialize)]
-struct NodeCheck {
-    interval: &'static str,
 }
 
 #[derive(Serialize)]

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
 use super::World;
+use crate::stack::bird;
 use crate::topology::{Kind, address};
 
 /// Between two looks at the logs.
@@ -49,8 +49,8 @@ impl fmt::Display for Lost {
 /// A reader of the logs, from where it began.
 pub(crate) struct Sessions {
     logs: Vec<Log>,
-    /// L4 nodes by their addresses.
-    nodes: BTreeMap<IpAddr, String>,
+    /// L4 nodes by what logs call them: addresses, and BIRD's names of its sessions with them.
+    nodes: BTreeMap<String, String>,
 }
 
 struct Log {
@@ -76,7 +76,9 @@ impl Sessions {
         let size = world.topology.size;
         let nodes = world.topology.of(Kind::L4).flat_map(|node| {
             let v4 = address::l4(size, node.number);
-            [(v4.into(), node.name.clone()), (address::beside(v4).into(), node.name.clone())]
+            let addresses = [v4.to_string(), address::beside(v4).to_string()];
+            let sessions = [4, 6].map(|version| bird::session(node.number, version));
+            addresses.into_iter().chain(sessions).map(|called| (called, node.name.clone()))
         });
         Ok(Self { logs, nodes: nodes.collect() })
     }
@@ -86,8 +88,8 @@ impl Sessions {
         let mut all = Vec::new();
         for log in &mut self.logs {
             for line in log.news()?.lines() {
-                let Some((address, what)) = lost(line) else { continue };
-                if let Some(of) = self.nodes.get(&address) {
+                let Some((called, what)) = lost(line) else { continue };
+                if let Some(of) = self.nodes.get(called) {
                     all.push(Lost { by: log.node.clone(), of: of.clone(), what });
                 }
             }
@@ -137,18 +139,43 @@ impl Log {
 }
 
 /// Whose session was lost by a line of BIRD's or GoBGP's log.
-fn lost(line: &str) -> Option<(IpAddr, What)> {
+fn lost(line: &str) -> Option<(&str, What)> {
     // BIRD: `... <TRACE> watched: Session to 192.0.2.132 changed state from Up to Down`
     if let Some((_, rest)) = line.split_once("Session to ") {
         let (address, rest) = rest.split_once(' ')?;
-        let down = rest.contains("from Up to ");
-        return down.then(|| Some((address.parse().ok()?, What::Bfd))).flatten();
+        return rest.contains("from Up to ").then_some((address, What::Bfd));
+    }
+    // BIRD: `... <TRACE> L4n1v4: BGP session closed`
+    if let Some(before) = line.strip_suffix(": BGP session closed") {
+        return Some((before.rsplit(' ').next()?, What::Bgp));
     }
     // GoBGP: `time="..." level=info msg="Peer Down" Key=192.0.2.132 Reason=... State=BGP_FSM_ESTABLISHED Topic=Peer`
     if line.contains("\"Peer Down\"") {
         let (_, rest) = line.split_once("Key=")?;
         let address = rest.split_ascii_whitespace().next()?.trim_matches('"');
-        return Some((address.parse().ok()?, What::Bgp));
+        return Some((address, What::Bgp));
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_is_read_in_the_words_of_either_program_and_nothing_else_is_one() {
+        let bird = "2026-11-29 14:07:58.573 <TRACE> ";
+        let down = format!("{bird}watched: Session to 2001:db8::c000:284 changed state from Up to Down");
+        assert_eq!(lost(&down), Some(("2001:db8::c000:284", What::Bfd)));
+        let closed = format!("{bird}L4n1v4: BGP session closed");
+        assert_eq!(lost(&closed), Some(("L4n1v4", What::Bgp)));
+        let gobgp =
+            "level=info msg=\"Peer Down\" Key=192.0.2.132 Reason=x State=BGP_FSM_ESTABLISHED Topic=Peer";
+        assert_eq!(lost(gobgp), Some(("192.0.2.132", What::Bgp)));
+        for other in
+            ["watched: Session to 192.0.2.132 changed state from Init to Up", "L4n1v4: Connection closed", ""]
+        {
+            assert_eq!(lost(other), None, "{other}");
+        }
+    }
 }

@@ -52,6 +52,8 @@ pub struct Dns {
     pub tcp: DnsTcp,
     /// A file in which people and programs say which addresses are down.
     pub state_file: StateFile,
+    /// A database of networks, by which policies are told where clients are. Absent: they are not.
+    pub geography: Option<Geography>,
     /// Who decides the addresses of names: `_policy.www TXT "web"` in a zone file hands the name `www` to the policy `web`.
     pub policies: BTreeMap<Name, DnsPolicy>,
 }
@@ -70,6 +72,7 @@ impl Default for Dns {
             rate_limit: RateLimit::default(),
             tcp: DnsTcp::default(),
             state_file: StateFile::default(),
+            geography: None,
             policies: BTreeMap::new(),
         }
     }
@@ -115,6 +118,32 @@ pub struct DnsTcp {
 impl Default for DnsTcp {
     fn default() -> Self {
         Self { connections: default::DNS_CONNECTIONS, idle: default::DNS_IDLE }
+    }
+}
+
+/// A database of networks in MaxMind's form (`.mmdb`): GeoLite2, GeoIP2, DB-IP's, or one of your own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Geography {
+    /// The file. `weir reload` reads it again.
+    pub database: AbsolutePath,
+    /// The labels that plugins see of a client, and where the value of each stands in the database: names of fields and numbers of
+    /// a list's elements, with dots between. At most 32. Where the database has no such value, the client has no such label.
+    #[serde(default = "Geography::usual_labels")]
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Geography {
+    /// Where MaxMind's own databases have what most people ask for.
+    pub fn usual_labels() -> BTreeMap<String, String> {
+        let usual = [
+            ("asn", "autonomous_system_number"),
+            ("city", "city.names.en"),
+            ("continent", "continent.code"),
+            ("country", "country.iso_code"),
+            ("region", "subdivisions.0.iso_code"),
+        ];
+        usual.into_iter().map(|(label, place)| (label.to_owned(), place.to_owned())).collect()
     }
 }
 

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`decider`] | how a decision comes about, and for whom it is repeated |
 //! | `instance` | a plugin on one thread |
+//! | [`networks`] | where clients are |
 //! | `repeat` | decisions that hold for a while, and for whom |
 //! | [`state_file`] | gdnsd's form of saying what is down |
 //! | [`table`] | every policy with its addresses as they stand |
@@ -18,11 +19,13 @@ pub mod decider;
 #[cfg(test)]
 mod hostile;
 mod instance;
+pub mod networks;
 mod repeat;
 pub mod state_file;
 pub mod table;
 mod ttl;
 
 pub use decider::{Deciders, Origin};
+pub use networks::Networks;
 pub use state_file::{StateFile, StateFileError};
 pub use table::{Candidate, Policy, Table};

@@ -15,6 +15,11 @@ pub(crate) fn text(shown: &Explanation) -> String {
     if let Some(policy) = &shown.policy {
         decided(&mut out, policy);
     }
+    if !shown.labels.is_empty() {
+        let labels: Vec<String> =
+            shown.labels.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        let _ = writeln!(out, "the client is at {}", labels.join(", "));
+    }
     out
 }
 
@@ -86,6 +91,7 @@ mod tests {
             name: "www.example.org.".into(),
             kind: "A".into(),
             client: "192.0.2.1/32".into(),
+            labels: [("country".to_owned(), "DE".to_owned())].into(),
             rcode: "NOERROR",
             how: "policy",
             zone: Some("example.org.".into()),
@@ -111,7 +117,8 @@ mod tests {
              policy web (/etc/weir/zones/example.org:9): all addresses that are up, in turn\n  \
              TTL 60 (decided 300, the zone allows 60); for everybody\n    \
              -  198.51.100.1 down: the state file says so\n    \
-             1  198.51.100.2 up\n"
+             1  198.51.100.2 up\n\
+             the client is at country DE\n"
         );
     }
 }

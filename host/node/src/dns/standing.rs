@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use weir_core::config::{DnsPolicy, Name, Unlisted};
 use weir_core::dns::answer::choose::ChooserSource;
 use weir_core::dns::policy::table::inherited;
-use weir_core::dns::policy::{Candidate, Policy, StateFile, Table};
+use weir_core::dns::policy::{Candidate, Networks, Policy, StateFile, Table};
 use weir_core::health::{CheckHealth, Status};
 use weir_core::model::State;
 use weir_dns::Tables;
@@ -32,6 +32,7 @@ struct Known {
     file_fault: Option<String>,
     unlisted: Unlisted,
     policies: BTreeMap<Name, OfPolicy>,
+    networks: Option<Arc<dyn Networks>>,
 }
 
 struct OfPolicy {
@@ -51,6 +52,7 @@ impl Standing {
             file_fault: None,
             unlisted: Unlisted::Up,
             policies: BTreeMap::new(),
+            networks: None,
         };
         Arc::new(Self { known: Mutex::new(known), tables, changed })
     }
@@ -111,6 +113,14 @@ impl Standing {
         self.lock().tell_watch(name);
     }
 
+    /// What is known of clients' networks from now on.
+    pub(super) fn networks(&self, networks: Option<Arc<dyn Networks>>) {
+        let mut known = self.lock();
+        let is_new = known.networks.is_some() || networks.is_some();
+        known.networks = networks;
+        self.publish(&known, is_new);
+    }
+
     /// These policies there are, and no others.
     pub(super) fn keep_only(&self, wanted: &BTreeMap<Name, DnsPolicy>) {
         let mut known = self.lock();
@@ -161,7 +171,8 @@ impl Standing {
     /// Called with the lock held, so that tables are published in the order in which they were made.
     fn publish(&self, known: &Known, is_new: bool) {
         if is_new {
-            self.tables.publish(Table::new(known.policies.values().map(|of| Arc::clone(&of.made))));
+            let table = Table::new(known.policies.values().map(|of| Arc::clone(&of.made)));
+            self.tables.publish(table.with_networks(known.networks.clone()));
         }
     }
 }

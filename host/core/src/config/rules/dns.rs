@@ -28,6 +28,17 @@ pub(super) fn check(fleet: &Fleet, rules: &mut Rules<'_, '_, '_>) {
         let message = "an idle time of zero closes connections before a query: write a time such as \"30s\"";
         rules.value(at!["dns", "tcp", "idle"], message.to_owned());
     }
+    if let Some(geography) = &dns.geography {
+        labels::check(at!["dns", "geography", "labels"], &geography.labels, "a client", rules);
+        for (label, path) in &geography.labels {
+            if path.split('.').any(str::is_empty) {
+                let message = format!(
+                    "`{path}` leads nowhere: write names with dots between, such as \"country.iso_code\""
+                );
+                rules.value(at!["dns", "geography", "labels", label.as_str()], message);
+            }
+        }
+    }
     if dns.policies.len() > MAX_ENTRIES {
         let message = format!("{} policies: at most {MAX_ENTRIES} are allowed", dns.policies.len());
         rules.key(at!["dns", "policies"], message);

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::instance::Instance;
+use super::networks::Networks;
 use super::repeat::{Kept, Repeats};
 use super::table::{Policy, Table};
 use crate::dns::answer::choose::{By, Choice, Labels, Question, Settled};
@@ -81,12 +82,13 @@ impl Deciders {
     /// Decides without repeating what was decided earlier, and keeps nothing: for explanations. The addresses, in their order, and
     /// what holds for them.
     pub fn decide_now(&mut self, policy: &Policy, asked: &Asked<'_>) -> (&[IpAddr], Settled) {
-        let settled = self.choose(policy, asked);
+        let networks = self.table.as_ref().and_then(|table| table.networks().cloned());
+        let settled = self.choose(networks.as_deref(), policy, asked);
         (&self.given, settled)
     }
 
     /// Decides, and leaves the addresses in `given`: TTL and scope.
-    fn settle(&mut self, number: u32, policy: &Policy, asked: &Asked<'_>) -> (u32, u8) {
+    fn settle(&mut self, table: &Table, number: u32, policy: &Policy, asked: &Asked<'_>) -> (u32, u8) {
         if let Some(source) = &policy.source {
             let generation = source.generation();
             if self.instances.get(&policy.name).is_none_or(|(_, known)| *known != generation) {
@@ -101,7 +103,8 @@ impl Deciders {
                 return (kept.ttl, kept.scope);
             }
         }
-        let Settled { by, ttl, scope, lifetime } = self.choose(policy, asked);
+        let networks = table.networks().map(|networks| &**networks);
+        let Settled { by, ttl, scope, lifetime } = self.choose(networks, policy, asked);
         self.origin = Some(Origin { by, repeated: false });
         if !lifetime.is_zero() {
             let until = self.now.after(lifetime);
@@ -112,11 +115,13 @@ impl Deciders {
     }
 
     /// Asks the plugin, where there is one, and makes addresses of what it says.
-    fn choose(&mut self, policy: &Policy, asked: &Asked<'_>) -> Settled {
+    fn choose(&mut self, networks: Option<&dyn Networks>, policy: &Policy, asked: &Asked<'_>) -> Settled {
         let choice = match &policy.source {
             None => Choice::Fallback,
             Some(source) => {
-                let (client, labels) = (cut(asked.client, asked.prefix), Arc::clone(&self.no_labels));
+                let client = cut(asked.client, asked.prefix);
+                let labels =
+                    networks.map_or_else(|| Arc::clone(&self.no_labels), |networks| networks.labels(client));
                 let question = Question { name: 0, kind: asked.kind, client, prefix: asked.prefix, labels };
                 let (instance, _) = self.instances.entry(Arc::clone(&policy.name)).or_default();
                 instance.choose(&**source, self.worker, policy, question, self.now)
@@ -159,8 +164,9 @@ impl Policies for Deciders {
     fn decide(&mut self, asked: &Asked<'_>) -> Option<Decision<'_>> {
         // Taken out and put back, since the count of a clone would be written by all threads.
         let table = self.table.take()?;
-        let settled =
-            table.find(&asked.record.policy).map(|(number, policy)| self.settle(number, policy, asked));
+        let settled = table
+            .find(&asked.record.policy)
+            .map(|(number, policy)| self.settle(&table, number, policy, asked));
         self.table = Some(table);
         settled.map(|(ttl, scope)| Decision { addresses: &self.given, ttl, scope })
     }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::networks::Networks;
 use super::state_file::StateFile;
 use super::ttl::time_to_change;
 use crate::config::{AllDown, Check, DnsAddress, DnsPolicy, Unlisted};
@@ -129,6 +130,7 @@ impl Policy {
 pub struct Table {
     policies: Vec<Arc<Policy>>,
     by_name: HashMap<Arc<str>, u32>,
+    networks: Option<Arc<dyn Networks>>,
 }
 
 impl Table {
@@ -137,7 +139,18 @@ impl Table {
         let policies: Vec<_> = policies.into_iter().collect();
         let names = policies.iter().map(|policy| Arc::clone(&policy.name));
         let by_name = names.zip(0..).collect();
-        Self { policies, by_name }
+        Self { policies, by_name, networks: None }
+    }
+
+    /// The same, with what is known of clients' networks. A part of the table, since decisions by one database do not hold under another.
+    #[must_use]
+    pub fn with_networks(self, networks: Option<Arc<dyn Networks>>) -> Self {
+        Self { networks, ..self }
+    }
+
+    /// What is known of clients' networks.
+    pub fn networks(&self) -> Option<&Arc<dyn Networks>> {
+        self.networks.as_ref()
     }
 
     /// The policy of this name, and its number in this table.

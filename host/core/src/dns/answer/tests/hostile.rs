@@ -140,7 +140,8 @@ impl Target for Messages {
         let plain = || names.into_iter().flat_map(|name| kinds.map(|kind| ask(name, kind)));
         let chaos = super::ask::ask_class("version.bind", Type::TXT, 3);
         let rich = plain().zip(options().into_iter().cycle()).map(|(query, data)| query.edns(1232, &data));
-        let odd = [chaos, ask("example.org", Type::SOA).opcode(4), ask(".", Type::A).opt(512, [0, 1, 0, 0], &[])];
+        let odd =
+            [chaos, ask("example.org", Type::SOA).opcode(4), ask(".", Type::A).opt(512, [0, 1, 0, 0], &[])];
         plain().chain(rich).chain(odd).map(|Query { bytes, .. }| bytes).collect()
     }
 
@@ -157,7 +158,15 @@ impl Target for Messages {
     }
 
     fn words(&self) -> &'static [&'static [u8]] {
-        &[b"\x07example\x03org\0", b"\xc0\x0c", b"\x03www", b"\x01*", b"\0\0\x29", b"\0\x08\0\x07", b"\0\xff\0\x01"]
+        &[
+            b"\x07example\x03org\0",
+            b"\xc0\x0c",
+            b"\x03www",
+            b"\x01*",
+            b"\0\0\x29",
+            b"\0\x08\0\x07",
+            b"\0\xff\0\x01",
+        ]
     }
 }
 
@@ -181,8 +190,11 @@ impl Target for OptData {
         // What is answered of a subnet is the query's to the bit; a cookie has the client's part before anything else.
         for (code, kept) in [(SUBNET, 3), (COOKIE, 8)] {
             let Some(told) = answer.option(code) else { continue };
-            assert!(bytes.windows(4 + kept).any(|window| window.starts_with(&code.to_be_bytes())
-                && window.ends_with(&told[..kept])));
+            assert!(
+                bytes
+                    .windows(4 + kept)
+                    .any(|window| window.starts_with(&code.to_be_bytes()) && window.ends_with(&told[..kept]))
+            );
         }
         if reply.is_some_and(|reply| reply.proof == Proof::Valid) {
             let (_, ours) = secrets().judge(b"8 bytes!", &[], self.0.client, NOW - 10);

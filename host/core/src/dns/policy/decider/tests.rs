@@ -1,6 +1,7 @@
 //! What is answered, and how often a plugin is asked for it.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ struct Fixed {
     generation: AtomicU64,
     failures: AtomicU64,
     given_out: AtomicU64,
+    labels: Mutex<Option<Labels>>,
 }
 
 struct Hand(Arc<Fixed>);
@@ -38,6 +40,7 @@ impl Chooser for Hand {
     fn decide(&mut self, question: &Question) -> Result<Choice, Failure> {
         assert_eq!(question.name, 5, "the number that it gave");
         self.0.asked.fetch_add(1, Ordering::Relaxed);
+        *self.0.labels.lock().unwrap() = Some(Arc::clone(&question.labels));
         self.0.says.clone().ok_or_else(|| Failure::Trap("unreachable".into()))
     }
 }
@@ -241,4 +244,27 @@ fn a_plugin_is_told_no_more_of_a_client_than_is_known() {
         (ip("0.0.0.0"), ip("203.0.113.77"))
     );
     assert_eq!(cut(ip("2001:db8:ffff::1"), 33), ip("2001:db8:8000::"));
+}
+
+/// Knows of every client what its address is.
+#[derive(Debug)]
+struct Mirror;
+
+impl Networks for Mirror {
+    fn labels(&self, client: IpAddr) -> Labels {
+        Labels::from([("is".to_owned(), client.to_string())])
+    }
+}
+
+#[test]
+fn a_plugin_is_told_what_is_known_of_the_network_and_asked_again_under_another_database() {
+    let mut bench = bench(&[("192.0.2.1", State::Up)], answer(&[0], 24, Duration::from_secs(60)));
+    let told = |bench: &Bench| bench.plugin.labels.lock().unwrap().clone().unwrap().to_vec();
+    bench.at(0).ask("203.0.113.7");
+    assert_eq!(told(&bench), []);
+    bench.table = Arc::new((*bench.table).clone().with_networks(Some(Arc::new(Mirror))));
+    bench.at(1).ask("203.0.113.7");
+    assert_eq!(told(&bench), [("is".to_owned(), "203.0.113.0".to_owned())], "the network, not the client");
+    bench.at(2).ask("203.0.113.9");
+    assert_eq!(bench.plugin.asked.load(Ordering::Relaxed), 2, "repeated within the scope");
 }
