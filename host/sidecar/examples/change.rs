@@ -79,8 +79,10 @@ fn words() -> [health::Status; 2] {
     let spec = HealthSpec { weight: 100, check: Some(timing), ..HealthSpec::default() };
     [health::Event::CheckPassed, health::Event::CheckFailed("refused".into())].map(|event| {
         let mut health = ServerHealth::new(spec.clone(), Operator::default(), 1, Moment::ZERO);
-        health.handle(health::Event::Timer, Moment::ZERO);
-        health.handle(event, Moment::ZERO);
+        // A result counts while a check is under way, and the first is not due at once.
+        let due = health.deadline().unwrap_or(Moment::ZERO);
+        health.handle(health::Event::Timer, due);
+        health.handle(event, due);
         health.status().clone()
     })
 }
