@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use weir_core::dns::answer::{Reply, Request, Transport};
+use weir_core::dns::answer::known::Known;
+use weir_core::dns::answer::{How, Reply, Request, Responder, Transport};
 use weir_core::dns::cookie::Proof;
 use weir_core::dns::name::Name;
 use weir_core::dns::policy::{Deciders, Origin};
@@ -23,6 +24,7 @@ pub(crate) struct Answerer {
     deciders: Deciders,
     limiter: Limiter,
     limits: Limits,
+    known: Known,
     key: [u8; 16],
     turn: u32,
     now: Moment,
@@ -42,6 +44,7 @@ impl Answerer {
             deciders: Deciders::new(worker, shared.table.load_full(), seed),
             limiter: Limiter::new(limits, key),
             limits,
+            known: Known::new(seed),
             key,
             turn: u32::try_from(seed & 0xffff_ffff).unwrap_or_default(),
             now: Moment::ZERO,
@@ -67,6 +70,7 @@ impl Answerer {
                 self.limits = limits;
             }
             self.serving = Arc::clone(&serving);
+            self.known.clear();
         }
         self.deciders.at(self.now, &self.shared.table.load());
     }
@@ -100,15 +104,27 @@ impl Answerer {
         let client = from.ip().to_canonical();
         self.stats.query(transport, client.is_ipv6());
         self.turn = self.turn.wrapping_add(1);
+        let Serving { zones, responder, .. } = &*self.serving;
+        let mut limit = Limit { limiter: &mut self.limiter, client, now: self.now };
+        // A line of the log says more of an answer than is kept of it.
+        let remembers = transport == Transport::Udp && self.lines.is_none();
+        if remembers && let Some(said) = self.known.say(message, self.turn, out) {
+            self.stats.truncated += u64::from(said.truncated);
+            limit.apply(said.how, responder, message, out, &mut self.stats);
+            self.stats.answer(said.rcode, said.how);
+            return;
+        }
         self.deciders.take_origin();
         let since = self.wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let now = u32::try_from(since & 0xffff_ffff).unwrap_or_default();
         let request = Request { message, from: client, transport, now, turn: self.turn };
-        let Serving { zones, responder, .. } = &*self.serving;
         let Some(reply) = responder.respond(&request, zones, &mut self.deciders, out) else {
             self.stats.unanswerable += 1;
             return;
         };
+        if remembers {
+            self.known.learn(message, self.turn, &reply, out);
+        }
         let mut cut = None;
         if reply.truncated {
             self.stats.truncated += 1;
@@ -117,19 +133,7 @@ impl Answerer {
         if reply.proof == Proof::Valid {
             self.stats.cookies += 1;
         } else if transport == Transport::Udp {
-            match self.limiter.judge(client, reply.how, self.now) {
-                Verdict::Send => {}
-                Verdict::Truncate => {
-                    responder.truncated(message, out);
-                    self.stats.slipped += 1;
-                    cut = Some("slipped");
-                }
-                Verdict::Drop => {
-                    out.clear();
-                    self.stats.limited += 1;
-                    cut = Some("limited");
-                }
-            }
+            cut = limit.apply(reply.how, responder, message, out, &mut self.stats).or(cut);
         }
         self.stats.answer(reply.rcode, reply.how);
         let origin = self.deciders.take_origin();
@@ -138,6 +142,39 @@ impl Answerer {
         }
         if let Some(lines) = &mut self.lines {
             lines.add(&line(message, client, transport, &reply, origin, cut, out.len(), self.wall));
+        }
+    }
+}
+
+/// Whether a client has had enough.
+struct Limit<'l> {
+    limiter: &'l mut Limiter,
+    client: IpAddr,
+    now: Moment,
+}
+
+impl Limit<'_> {
+    /// Cuts an answer in a datagram where this is so, and says how.
+    fn apply(
+        &mut self,
+        how: How,
+        responder: &Responder,
+        message: &[u8],
+        out: &mut Vec<u8>,
+        stats: &mut Stats,
+    ) -> Option<&'static str> {
+        match self.limiter.judge(self.client, how, self.now) {
+            Verdict::Send => None,
+            Verdict::Truncate => {
+                responder.truncated(message, out);
+                stats.slipped += 1;
+                Some("slipped")
+            }
+            Verdict::Drop => {
+                out.clear();
+                stats.limited += 1;
+                Some("limited")
+            }
         }
     }
 }

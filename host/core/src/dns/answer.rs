@@ -6,6 +6,7 @@
 
 mod chaos;
 pub mod choose;
+pub mod known;
 mod options;
 mod policy;
 #[cfg(test)]
@@ -104,6 +105,9 @@ pub struct Reply<'z> {
     pub scope: u8,
     /// What the query's cookie proves.
     pub proof: Proof,
+    /// How many answers there are to these very bytes, in turn ([`Request::turn`]), for as long as the zones stay what they are. 0: it
+    /// depends on more than that, such as who asks and when.
+    pub turns: u16,
 }
 
 /// How an answer came about.
@@ -187,6 +191,10 @@ impl Responder {
             None => answer.code(Rcode::FORMERR, out),
         };
         reply.proof = proof;
+        if options != Options::default() {
+            // What is answered to options is for this client, at this time.
+            reply.turns = 0;
+        }
         Some(reply)
     }
 
@@ -211,7 +219,16 @@ impl Responder {
 
 impl Reply<'_> {
     const fn of(rcode: Rcode, how: How) -> Self {
-        Self { rcode, truncated: false, how, zone: None, policy: None, scope: 0, proof: Proof::None }
+        Self {
+            rcode,
+            truncated: false,
+            how,
+            zone: None,
+            policy: None,
+            scope: 0,
+            proof: Proof::None,
+            turns: 0,
+        }
     }
 }
 
@@ -269,6 +286,7 @@ impl Answer<'_> {
             zone: Some(zone.origin()),
             policy: found.policy,
             scope: found.scope,
+            turns: found.turns,
             ..Reply::of(rcode, found.how)
         }
     }

@@ -4,6 +4,7 @@
 mod ask;
 mod edns;
 mod hostile;
+mod known;
 mod policies;
 mod probes;
 mod zones;

@@ -25,6 +25,8 @@ pub(super) struct Outcome<'z> {
     pub(super) how: How,
     pub(super) scope: u8,
     pub(super) policy: Option<&'z PolicyRecord>,
+    /// See [`super::Reply::turns`].
+    pub(super) turns: u16,
 }
 
 /// One question on its way through a zone.
@@ -45,8 +47,14 @@ impl<'w, 'o, 'z> Walk<'w, 'o, 'z> {
         client: Client,
         turn: u32,
     ) -> Self {
-        let outcome =
-            Outcome { rcode: Rcode::NOERROR, authoritative: true, how: How::Data, scope: 0, policy: None };
+        let outcome = Outcome {
+            rcode: Rcode::NOERROR,
+            authoritative: true,
+            how: How::Data,
+            scope: 0,
+            policy: None,
+            turns: 1,
+        };
         Self { zone, writer, policies, client, turn, outcome }
     }
 
@@ -144,9 +152,12 @@ impl<'w, 'o, 'z> Walk<'w, 'o, 'z> {
     fn node(&mut self, node: &'z Node, owner: &[u8], kind: Type) -> Result<(), Full> {
         if let Some(record) = node.policy.as_deref()
             && matches!(kind, Type::A | Type::AAAA)
-            && self.policy(record, owner, kind)?
         {
-            return Ok(());
+            // Also where nobody decides: there may be such a policy at any moment.
+            self.outcome.turns = 0;
+            if self.policy(record, owner, kind)? {
+                return Ok(());
+            }
         }
         if kind != Type::ANY {
             return self.records(node, owner, kind);
@@ -163,7 +174,10 @@ impl<'w, 'o, 'z> Walk<'w, 'o, 'z> {
         let Some(set) = node.set(kind) else { return self.no_data(u32::MAX) };
         // Clients take the first address, so each answer starts at another.
         let first = match kind {
-            Type::A | Type::AAAA => self.turn.checked_rem(u32::from(set.count())).unwrap_or_default(),
+            Type::A | Type::AAAA => {
+                self.outcome.turns = self.outcome.turns.saturating_mul(set.count());
+                self.turn.checked_rem(u32::from(set.count())).unwrap_or_default()
+            }
             _ => 0,
         };
         let first = usize::try_from(first).unwrap_or_default();
