@@ -113,7 +113,10 @@ impl Crowd {
             plan,
         };
         for index in 0..crowd.places.len() {
-            crowd.rest(index, 0);
+            let share = (crowd.plan.ramp_ms * index as u64).checked_div(crowd.plan.connections as u64);
+            // Probes come behind the others, and have times of their own.
+            let begins = share.filter(|_| index < crowd.plan.connections).unwrap_or_default();
+            crowd.rest(index, begins);
         }
         Ok(crowd)
     }

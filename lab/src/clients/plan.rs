@@ -20,6 +20,9 @@ pub(crate) struct Plan {
     pub(crate) destinations: Vec<SocketAddr>,
     /// Connections kept up at the same time, not counting probes.
     pub(crate) connections: usize,
+    /// The first connections begin spread over so long, milliseconds. Nobody's clients all come at the same moment, unless something has
+    /// broken; where one CPU carries every node, that would be the first thing to break.
+    pub(crate) ramp_ms: u64,
     /// Share that uploads, 0 to 1; the rest downloads.
     pub(crate) uploads_share: f64,
     /// Whether clients upload over IPv6 as well. In the original large packets of an upload do not pass its IPv6 tunnels and nobody
@@ -56,6 +59,7 @@ impl Default for Plan {
             sources: Vec::new(),
             destinations: Vec::new(),
             connections: 200,
+            ramp_ms: 0,
             uploads_share: 0.25,
             ipv6_uploads: true,
             steady_share: 0.25,

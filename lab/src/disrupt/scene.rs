@@ -146,6 +146,9 @@ fn mark(what: &str, number: usize) -> String {
     if number == 0 { what.to_owned() } else { format!("{what} ({})", number + 1) }
 }
 
+/// How long it takes until all clients of a step are there.
+const RAMP: Duration = Duration::from_secs(4);
+
 /// Clients from all user addresses to all services, over both families.
 pub(crate) fn plan(world: &World, connections: usize, seed: u64, ipv6_uploads: bool) -> Plan {
     let users = (1..=world.topology().size.users).map(address::user);
@@ -157,6 +160,7 @@ pub(crate) fn plan(world: &World, connections: usize, seed: u64, ipv6_uploads: b
         connections,
         seed,
         ipv6_uploads,
+        ramp_ms: RAMP.as_millis() as u64,
         ..Plan::default()
     }
 }
