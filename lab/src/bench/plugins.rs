@@ -25,16 +25,8 @@ pub(super) fn run(quick: bool) -> Result<()> {
     for name in SCHEDULERS.iter().take(if quick { 2 } else { SCHEDULERS.len() }) {
         say::line(format!("  measure   {name}"));
         let file = folder.join(format!("{name}.wasm"));
-        let mut bench = command::cargo(&[
-            "bench",
-            "--profile",
-            profile,
-            "-p",
-            "weir-wasm",
-            "--bench",
-            "decision",
-            "--",
-        ]);
+        let mut bench =
+            command::cargo(&["bench", "--profile", profile, "-p", "weir-wasm", "--bench", "decision", "--"]);
         let output = command::successful(bench.arg(&file), &paths::log(&format!("bench-{name}")))?;
         for line in output.text.lines().filter(|line| line.starts_with('{')) {
             results.push(serde_json::from_str::<Value>(line).with_context(|| format!("{name}: {line}"))?);
