@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
 
-use maxminddb::{MaxMindDbError, PathElement, Reader};
+use maxminddb::{LookupResult, MaxMindDbError, PathElement, Reader};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use weir_core::dns::answer::choose::Labels;
@@ -63,8 +63,8 @@ impl Geography {
         Ok(Self { reader, labels: labels.iter().map(label).collect(), nothing: Labels::from([]) })
     }
 
-    fn value(&self, client: IpAddr, label: &Label) -> Option<String> {
-        let found = self.reader.lookup(client).ok()?;
+    /// What the record of a network has at the end of a label's way.
+    fn value(found: &LookupResult<'_, Vec<u8>>, label: &Label) -> Option<String> {
         let way: Vec<PathElement<'_>> = label.way.iter().map(Step::element).collect();
         // A record that has something else there is none that has this label.
         let text = match found.decode_path::<Value>(&way).ok()?? {
@@ -92,8 +92,10 @@ impl Step {
 
 impl Networks for Geography {
     fn labels(&self, client: IpAddr) -> Labels {
+        // A family that the database does not have, or damage that was not found when it was read: nothing is known.
+        let Ok(found) = self.reader.lookup(client) else { return Labels::clone(&self.nothing) };
         let labels = self.labels.iter();
-        let labels = labels.filter_map(|label| Some((label.name.clone(), self.value(client, label)?)));
+        let labels = labels.filter_map(|label| Some((label.name.clone(), Self::value(&found, label)?)));
         let labels: Vec<(String, String)> = labels.collect();
         if labels.is_empty() { Labels::clone(&self.nothing) } else { labels.into() }
     }

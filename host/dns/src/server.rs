@@ -241,3 +241,47 @@ impl Drop for Server {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use weir_core::dns::answer::Transport;
+    use weir_core::dns::name::Name;
+    use weir_core::dns::zonefile;
+
+    use super::*;
+
+    /// A zone whose `www` has this address, without limits or with so many answers at once.
+    fn serving(address: &str, at_once: u32) -> Serving {
+        let text = format!("$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns.example.net.\nwww A {address}\n");
+        let mut include = |path: &str, _: &str| Err(format!("no {path} here"));
+        let zone = zonefile::read(&Name::parse("a.test").unwrap(), "a.test", text.as_bytes(), &mut include);
+        let limits = Limits { per_second: at_once, burst: 1, slip: 0, ..Limits::default() };
+        Serving { zones: Zones::new([zone.unwrap()]).unwrap(), responder: Responder::default(), limits }
+    }
+
+    #[test]
+    fn a_message_that_comes_again_is_limited_like_any_other_and_answered_from_the_zones_of_now() {
+        let options = Options {
+            listen: vec!["127.0.0.1:0".parse().unwrap()],
+            threads: 1,
+            connections: 1,
+            idle: Duration::from_secs(1),
+            log: None,
+        };
+        let mut server = Server::bind(options, serving("192.0.2.1", 5)).unwrap();
+        let mut answerer = server.answerer().unwrap();
+        let message = b"\0\x07\0\0\0\x01\0\0\0\0\0\0\x03www\x01a\x04test\0\0\x01\0\x01";
+        let ask = |answerer: &mut Answerer| {
+            let mut out = Vec::new();
+            answerer.answer(message, "192.0.2.9:53".parse().unwrap(), Transport::Udp, &mut out);
+            out
+        };
+        answerer.begin();
+        let answers: Vec<_> = (0..20).map(|_| ask(&mut answerer)).filter(|out| !out.is_empty()).collect();
+        assert_eq!(answers.len(), 5);
+        assert!(answers.iter().all(|out| out.ends_with(&[192, 0, 2, 1])));
+        server.set_serving(serving("192.0.2.2", 0));
+        answerer.begin();
+        assert!((0..5).map(|_| ask(&mut answerer)).all(|out| out.ends_with(&[192, 0, 2, 2])));
+    }
+}
