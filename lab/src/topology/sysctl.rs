@@ -28,7 +28,7 @@ pub(crate) fn of(kind: Kind, makes_its_own: bool) -> Vec<(&'static str, &'static
 }
 
 /// Clients of the lab read slowly, so each new connection first fills every buffer on its way. With those that kernels grow by themselves
-/// that is half a megabyte, and where dozens come back at once, the one CPU of all nodes carries nothing else for many seconds: no check, no
+/// those are some hundred kilobytes, and where dozens come back at once, the one CPU of all nodes carries nothing else for many seconds: no check, no
 /// new connection. Nodes with a CPU of their own have no such thing.
 const SMALL_BUFFERS: [(&str, &str); 2] =
     [("net.ipv4.tcp_wmem", "4096 16384 32768"), ("net.ipv4.tcp_rmem", "4096 16384 32768")];
