@@ -37,4 +37,4 @@ pub use plan::{Disorder, Plan};
 pub use service::{Flags, Key, Name, NoName, Persistence, Protocol, Service, Settings};
 pub use table::{Table, TableError};
 pub use traffic::{DestinationTraffic, ServiceTraffic, Traffic};
-pub use wanted::{Order, Ownership, Timeouts, Wanted};
+pub use wanted::{Marks, Order, Ownership, Timeouts, Wanted};

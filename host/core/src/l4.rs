@@ -23,6 +23,7 @@
 //! | `status` | what an operator is shown |
 //! | `receiver` | the network side of an l7 node |
 //! | `settings` | what is asked of the kernels |
+//! | `way` | how a check goes through a tunnel |
 //! | `explain` | where a flow goes, and where it would go if |
 
 mod announcement;
@@ -37,6 +38,7 @@ mod status;
 mod table;
 #[cfg(test)]
 mod tests;
+mod way;
 
 pub use announcement::Keys;
 pub use explain::{Explanation, Flow, NoExplanation, Outcome, Supposed, Supposition, explain};
@@ -44,3 +46,4 @@ pub use layout::{Layout, Target};
 pub use machine::{Action, Event, Machine};
 pub use receiver::{MAX_SEGMENT, has_tunnels, receiver};
 pub use status::{AddressStatus, Announcing, CheckStatus, NodeStatus, Status};
+pub use way::{MARKS, MAX_JOIN, Way};

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::{Notify, mpsc, oneshot};
-use weir_core::config::{CheckType, Fleet, NodeCheck};
+use weir_core::config::{AddressFamily, CheckType, Fleet, NodeCheck};
 use weir_core::desired::speaker::Key;
 use weir_core::health::{Admin, HealthSpec, Operator, OperatorCommand, Status};
 use weir_core::l4::{self, Action, Event, Keys, Layout, Machine, Target};
 use weir_core::model::State;
-use weir_probe::check::{Check, HttpCheck, Method};
+use weir_probe::check::{Check, HttpCheck, Method, Sockets};
 use weir_probe::{Clock, Watch, Watched};
 
 use crate::judge::{JudgeChange, JudgePlugin};
@@ -66,13 +66,22 @@ impl Prepared {
         fleet: &Arc<Fleet>,
         running: Option<&Balancing>,
         ground: &Ground,
+        network: &Network,
         operator: impl Fn(&str) -> Operator,
     ) -> anyhow::Result<Self> {
         let running = running.and_then(|balancing| balancing.judge.as_ref());
         let judge = JudgeChange::of(running, fleet.l4.judge.as_ref(), NODES, fleet, ground)?;
         let layout = Layout::of(fleet);
         let asked = judge.outcome(running);
-        let watched = layout.targets().iter().map(|target| watched(fleet, target, asked, &operator));
+        let node = fleet.node(&ground.node)?;
+        let watched = layout.targets().iter().map(|target| {
+            let from = node.address(AddressFamily::of(target.to.ip()));
+            let sockets = match (target.way, from) {
+                (Some(way), Some(from)) => network.sockets(way.mark, from),
+                _ => Sockets::Any,
+            };
+            watched(fleet, target, sockets, asked, &operator)
+        });
         let watched = watched.collect::<anyhow::Result<_>>().context("l4.check")?;
         Ok(Self { fleet: Arc::clone(fleet), keys: keys(fleet), layout, watched, judge })
     }
@@ -81,19 +90,16 @@ impl Prepared {
 fn watched(
     fleet: &Fleet,
     target: &Target,
+    sockets: Sockets,
     judge: Option<&JudgePlugin>,
     operator: &impl Fn(&str) -> Operator,
 ) -> anyhow::Result<Watched> {
-    anyhow::ensure!(
-        target.via.is_none(),
-        "through = \"tunnel\": this version checks the nodes' own addresses only"
-    );
     let weight = fleet.nodes.get(target.node.as_str()).map_or(0, |node| node.weight);
     let timing = fleet.l4.check.timing();
     Ok(Watched {
         name: Arc::clone(&target.name),
         spec: HealthSpec { weight, check: Some(timing), ..HealthSpec::default() },
-        check: Some(check(&fleet.l4.check, target)?),
+        check: Some(check(&fleet.l4.check, target, sockets)?),
         agent: None,
         judge: judge.map(|judge| judge.of(&target.node, labels(target))),
         operator: operator(target.node.as_str()),
@@ -102,13 +108,13 @@ fn watched(
 
 /// What a judge is told of a target beside the node's name: one node may have several.
 fn labels(target: &Target) -> Arc<[(String, String)]> {
-    let through = if target.via.is_some() { "tunnel" } else { "node" };
+    let through = if target.way.is_some() { "tunnel" } else { "node" };
     let address = [("address", target.to.to_string()), ("through", through.to_owned())];
     let path = target.path.iter().map(|path| ("path", path.clone()));
     address.into_iter().chain(path).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-fn check(check: &NodeCheck, target: &Target) -> anyhow::Result<Check> {
+fn check(check: &NodeCheck, target: &Target, sockets: Sockets) -> anyhow::Result<Check> {
     let method = match (check.kind, &target.path) {
         (CheckType::Http, Some(path)) => {
             let host = check.host.clone().unwrap_or_else(|| target.to.to_string());
@@ -116,7 +122,7 @@ fn check(check: &NodeCheck, target: &Target) -> anyhow::Result<Check> {
         }
         _ => Method::Tcp,
     };
-    Ok(Check { address: target.to, proxy_line: false, method })
+    Ok(Check { address: target.to, proxy_line: false, sockets, method })
 }
 
 /// The secrets of the neighbors that have one. A neighbor whose file cannot be read is not spoken to, and the status says so.
@@ -156,6 +162,7 @@ impl Balancing {
         let (told, inbox) = mpsc::unbounded_channel();
         let disable_file = fleet.l4.disable_file.to_path_buf();
         let machine = Machine::new(fleet, node, keys, operator.admin, clock.now());
+        network.prepare(machine.ways());
         tokio::spawn(decide(machine, clock, network, inbox, changed));
         let news = told.clone();
         let mut seen: BTreeMap<Arc<str>, State> = BTreeMap::new();
@@ -292,7 +299,7 @@ async fn decide(
                     changed.notify_one();
                 }
                 // Whoever told of the other fleet has told the watch as well.
-                Action::Watch => {}
+                Action::Watch => network.prepare(machine.ways()),
                 Action::Note(note) => tracing::info!("{note}"),
             }
         }

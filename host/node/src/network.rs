@@ -1,6 +1,8 @@
 //! The network side of a node as the host sees it: what it wants of its sidecar, and what the sidecar says.
 
-use std::path::PathBuf;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,12 +10,17 @@ use tokio::sync::watch;
 use weir_core::bgp::Stage;
 use weir_core::desired::speaker::Wish;
 use weir_core::desired::{Desired, Observed};
+use weir_core::ipvs::Table;
+use weir_probe::check::{MakeSocket, Making, Sockets};
 use weir_sidecar::client::{self, Link};
+use weir_sidecar::marked::{self, Wish};
 
 /// A node's line to its sidecar. Dropped, it lets the sidecar alone, which then withdraws after the hold.
 #[derive(Debug, Clone)]
 pub(crate) struct Network {
     desired: watch::Sender<Option<Arc<Desired>>>,
+    ways: watch::Sender<Table>,
+    checks: Arc<Path>,
     link: watch::Receiver<Link>,
 }
 
@@ -21,9 +28,11 @@ impl Network {
     /// Looks for the sidecar at this socket, now and whenever it is lost. To be called within a tokio runtime.
     pub(crate) fn start(socket: PathBuf) -> Self {
         let (desired, wanted) = watch::channel(None);
+        let (ways, prepared) = watch::channel(Table::new());
         let (told, link) = watch::channel(Link::default());
-        tokio::spawn(client::keep(socket, wanted, told));
-        Self { desired, link }
+        let checks = marked::beside(&socket).into();
+        tokio::spawn(client::keep(socket, wanted, prepared, told));
+        Self { desired, ways, checks, link }
     }
 
     /// This is wanted, and nothing else.
@@ -32,6 +41,20 @@ impl Network {
             let generation = last.as_ref().map_or_else(first_generation, |last| last.generation + 1);
             *last = Some(Arc::new(Desired { generation, ..desired }));
         });
+    }
+
+    /// Checks are about to go these ways.
+    pub(crate) fn prepare(&self, ways: Table) {
+        self.ways.send_if_modified(|last| {
+            let differs = *last != ways;
+            *last = ways;
+            differs
+        });
+    }
+
+    /// Where a check gets its sockets that goes this way, from this address of the node.
+    pub(crate) fn sockets(&self, mark: NonZeroU32, from: IpAddr) -> Sockets {
+        Sockets::Of(Arc::new(MarkedSockets { checks: Arc::clone(&self.checks), wish: Wish::new(mark, from) }))
     }
 
     /// What is wanted, once anything is.
@@ -62,6 +85,19 @@ impl Network {
         if tokio::time::timeout(patience, has_left).await.is_err() {
             tracing::warn!("the neighbors are not waited for any longer");
         }
+    }
+}
+
+/// Sockets that the sidecar makes.
+#[derive(Debug)]
+struct MarkedSockets {
+    checks: Arc<Path>,
+    wish: Wish,
+}
+
+impl MakeSocket for MarkedSockets {
+    fn make(&self) -> Making<'_> {
+        Box::pin(marked::ask(&self.checks, self.wish))
     }
 }
 

@@ -9,7 +9,7 @@ use weir_core::health::Operator;
 use weir_core::pool::Member;
 use weir_probe::Watched;
 use weir_probe::agent::Question;
-use weir_probe::check::{Check, HttpCheck, Method};
+use weir_probe::check::{Check, HttpCheck, Method, Sockets};
 use weir_proxy::{ClientTimeouts, Key, PoolSettings, ServerTimeouts};
 use weir_wasm::InstanceSpec;
 
@@ -66,7 +66,7 @@ pub(crate) fn check(check: &config::Check, server: SocketAddr, proxy_line: bool)
             Method::Http(HttpCheck::new(&host, &check.path.to_string(), check.expect.ranges().to_vec())?)
         }
     };
-    Ok(Check { address, proxy_line, method })
+    Ok(Check { address, proxy_line, sockets: Sockets::Any, method })
 }
 
 /// How the pool speaks with its servers.

@@ -5,6 +5,7 @@ mod body;
 mod error;
 mod http;
 mod limit;
+mod sockets;
 mod tcp;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use weir_core::health::Observation;
 pub use error::{CheckError, Stage};
 pub use http::{BadRequest, HttpCheck, MAX_BODY, MAX_HEAD};
 pub(crate) use limit::Limit;
+pub use sockets::{MakeSocket, Making, Sockets};
 
 /// What to check, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub struct Check {
     pub address: SocketAddr,
     /// Sends `PROXY UNKNOWN` first, to a server that expects a PROXY protocol line on every connection.
     pub proxy_line: bool,
+    /// Where its socket comes from.
+    pub sockets: Sockets,
     /// What makes it a success.
     pub method: Method,
 }
@@ -92,9 +96,10 @@ impl Check {
     /// Where there was no answer: refused, timed out, broken off, not HTTP.
     pub async fn look(&self, timeout: Duration) -> Result<Seen, CheckError> {
         let limit = Limit::new(self.address, timeout);
+        let stream = limit.connect(&self.sockets).await?;
         match &self.method {
-            Method::Tcp => tcp::look(&limit, self.proxy_line).await,
-            Method::Http(http) => http.look(&limit, self.proxy_line).await,
+            Method::Tcp => tcp::look(&limit, stream, self.proxy_line).await,
+            Method::Http(http) => http.look(&limit, stream, self.proxy_line).await,
         }
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, watch};
 use weir_core::desired::{Desired, Observed};
+use weir_core::ipvs::Table;
 
 use crate::protocol::{self, FrameError, Hello, MAX_FRAME, MAX_HELLO, Order, Report};
 
@@ -30,15 +31,16 @@ pub struct Link {
     pub observed: Option<Arc<Observed>>,
 }
 
-/// Keeps a sidecar told, for as long as `desired` has a sender. Connects again whenever the connection is lost, and says the
-/// whole state then.
+/// Keeps a sidecar told, for as long as `desired` and `ways` have senders. Connects again whenever the connection is lost, and says
+/// the whole state then. `ways` are those of checks through tunnels, told before anything is desired.
 pub async fn keep(
     socket: PathBuf,
     mut desired: watch::Receiver<Option<Arc<Desired>>>,
+    mut ways: watch::Receiver<Table>,
     link: watch::Sender<Link>,
 ) {
     loop {
-        let error = match talk(&socket, &mut desired, &link).await {
+        let error = match talk(&socket, &mut desired, &mut ways, &link).await {
             Ok(()) => return,
             Err(error) => format!("{}: {error}", socket.display()),
         };
@@ -58,6 +60,7 @@ pub async fn keep(
 async fn talk(
     socket: &Path,
     desired: &mut watch::Receiver<Option<Arc<Desired>>>,
+    ways: &mut watch::Receiver<Table>,
     link: &watch::Sender<Link>,
 ) -> Result<(), FrameError> {
     let (mut from, mut to) = UnixStream::connect(socket).await?.into_split();
@@ -69,6 +72,7 @@ async fn talk(
     let asked = Arc::clone(&again);
     let mut listening = tokio::spawn(async move { listen(&mut from, &told, &asked).await });
     desired.mark_changed();
+    ways.mark_changed();
     let mut said: Option<Arc<Desired>> = None;
     let ended = loop {
         let order = tokio::select! {
@@ -79,6 +83,10 @@ async fn talk(
                     said = next;
                     order
                 }
+                Err(_) => break Ok(()),
+            },
+            changed = ways.changed() => match changed {
+                Ok(()) => Some(ways.borrow_and_update().clone()).filter(|ways| !ways.is_empty()).map(Order::Prepare),
                 Err(_) => break Ok(()),
             },
             () = again.notified() => {

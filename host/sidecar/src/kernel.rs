@@ -14,13 +14,14 @@ pub mod netlink;
 mod sysctl;
 mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rtnetlink::Handle;
 use weir_core::desired::network::{self, Change, Network};
 use weir_core::desired::{Desired, Difference, Part, SERVICE_DEVICE};
-use weir_core::ipvs::{Plan, Wanted};
+use weir_core::ipvs::{Key, Plan, Table, Wanted};
+use weir_core::l4::MARKS;
 
 use ipvs::{Balancer, IpvsError};
 use link::Found;
@@ -127,6 +128,29 @@ impl Kernel {
         let agrees = !looked.differences.iter().any(|one| of_network(one.part));
         self.agreed = agrees.then(|| Arc::clone(desired));
         Some(looked)
+    }
+
+    /// Adds services for firewall marks to what is there. Nothing else is touched, and nothing where only is observed.
+    ///
+    /// # Errors
+    /// Where there is no balancer, or it refuses.
+    pub fn prepare(&mut self, ways: &Table) -> Result<(), IpvsError> {
+        if self.observe_only || ways.is_empty() {
+            return Ok(());
+        }
+        let balancer = match &mut self.balancer {
+            Some(balancer) => balancer,
+            none => none.insert(Balancer::open()?),
+        };
+        let wanted = Wanted { table: ways.clone(), ..Wanted::default() };
+        balancer.settle(&wanted, |plan| log(plan, Cause::Wanted)).map(drop)
+    }
+
+    /// The services for marks of checks that the balancer is known to have.
+    pub fn ways(&self) -> BTreeSet<Key> {
+        let services = self.balancer.iter().flat_map(Balancer::services);
+        let ways = services.filter(|key| matches!(key, Key::Mark { mark, .. } if MARKS.has(*mark)));
+        ways.copied().collect()
     }
 
     /// Whether a look at the timer that was broken off is to be gone on with.

@@ -11,6 +11,7 @@
 //! | [`client`] | the host's end |
 //! | [`serve`] | the sidecar's loop: carries out, reports, withdraws when the host is silent |
 //! | [`kernel`] | IPVS, tunnels, addresses and settings: observe, compare, change |
+//! | [`marked`] | sockets with a firewall mark, for checks through tunnels |
 //! | [`speaker`] | BGP and BFD: sockets, bytes and clock around the machines of `weir-core` |
 //! | [`privileges`] | what a process and a thread may do, and giving it up |
 
@@ -18,12 +19,14 @@ pub mod client;
 #[cfg(test)]
 mod hostile;
 pub mod kernel;
+pub mod marked;
 pub mod privileges;
 pub mod protocol;
 pub mod serve;
 mod socket;
 pub mod speaker;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -76,6 +79,8 @@ pub enum StartError {
 /// It could not be started. Nothing was touched then.
 pub fn run(options: &Options) -> Result<(), StartError> {
     let listener = socket::bind(&options.socket, options.host_uid)?;
+    let checks = marked::beside(&options.socket);
+    let questions = socket::bind(&checks, options.host_uid)?;
     let left = privileges::keep_only(SIDECAR)?;
     let missing = SIDECAR.difference(left);
     if !missing.is_empty() && !options.observe_only {
@@ -86,9 +91,11 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     let speaker = Speaker::start(|| {
         privileges::thread_keeps_only(CapabilitySet::empty()).map(drop).map_err(std::io::Error::other)
     })?;
+    let allowed: BTreeSet<u32> =
+        [0, rustix::process::getuid().as_raw()].into_iter().chain(options.host_uid).collect();
+    marked::start(questions, allowed.clone(), worker.there.clone())?;
     // What is left for this thread, which reads the host's messages, is the port of BGP.
     privileges::thread_keeps_only(CapabilitySet::NET_BIND_SERVICE)?;
-    let allowed = [0, rustix::process::getuid().as_raw()].into_iter().chain(options.host_uid);
     let sidecar = Sidecar::new(allowed, options.observe_only, worker, speaker);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let done = runtime.block_on(async {
@@ -105,6 +112,8 @@ pub fn run(options: &Options) -> Result<(), StartError> {
         sidecar.serve(listener, stop).await;
         Ok(())
     });
-    let _ = std::fs::remove_file(&options.socket);
+    for path in [&options.socket, &checks] {
+        let _ = std::fs::remove_file(path);
+    }
     done
 }

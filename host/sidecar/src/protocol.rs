@@ -9,10 +9,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use weir_core::desired::{Delta, Desired, Observed};
+use weir_core::ipvs::Table;
 
 /// Changes whenever one side would misunderstand the other. Both are the same binary; they differ for as long as an upgrade
 /// has restarted only one of them.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// The longest frame, bytes: a thousand services with a hundred destinations each are a third of it.
 pub const MAX_FRAME: usize = 64 << 20;
@@ -55,6 +56,9 @@ pub enum Order {
     Set(Box<Desired>),
     /// Make that of what was said before. Never the first order of a connection.
     Change(Box<Delta>),
+    /// The ways of checks through tunnels, which whoever decides needs before it can say what it wants. They are added to what is
+    /// there, nothing else is touched; once a desired state was said, it has them in it and this is passed over.
+    Prepare(Table),
     /// Somebody still decides, and has nothing new to say.
     Alive,
 }
@@ -181,7 +185,7 @@ pub async fn write(
 mod tests {
     use weir_core::desired::speaker::Config;
     use weir_core::desired::{ServiceAddress, Sysctl};
-    use weir_core::ipvs::{Key, Service, Settings, Table, Wanted};
+    use weir_core::ipvs::{Key, Service, Settings, Wanted};
 
     use super::*;
 
@@ -193,7 +197,7 @@ mod tests {
     #[test]
     fn an_order_arrives_as_it_was_sent() {
         let set = Order::Set(Box::new(Desired { generation: 3, ..Desired::default() }));
-        for order in [set, change()] {
+        for order in [set, change(), Order::Prepare(Table::new())] {
             let bytes = frame(&order).unwrap();
             assert_eq!(read_all::<Order>(&bytes, MAX_FRAME).unwrap(), order);
         }
@@ -243,7 +247,7 @@ mod tests {
     fn another_protocol_is_named() {
         let other = Hello { protocol: PROTOCOL + 1, version: "9.9".to_owned() };
         let said = other.agree().unwrap_err().to_string();
-        assert!(said.contains("9.9") && said.contains("protocol 3"), "{said}");
+        assert!(said.contains("9.9") && said.contains("protocol 4"), "{said}");
         assert!(Hello::ours().agree().is_ok());
     }
 }

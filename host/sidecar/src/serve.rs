@@ -15,7 +15,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use weir_core::bgp::Stage;
 use weir_core::desired::speaker::{Config, Status, Wish};
-use weir_core::desired::{Counters, Desired, Misfit, Observed, Part};
+use weir_core::desired::{Counters, Desired, Misfit, Observed, Part, check_ways};
 
 use crate::kernel::{Cause, Looked, Worker};
 use crate::protocol::{self, FrameError, Hello, MAX_FRAME, MAX_HELLO, Order, Report};
@@ -162,6 +162,13 @@ impl<A: Announcer> Sidecar<A> {
         }
         match order {
             Ok(Order::Alive) => self.hear(),
+            Ok(Order::Prepare(ways)) => match check_ways(&ways) {
+                Ok(()) => drop(self.worker.ways.send_replace(Some(Arc::new(ways)))),
+                Err(fault) => {
+                    tracing::error!(%fault, "the ways of checks are refused");
+                    let _ = self.refused.try_send(fault.to_string());
+                }
+            },
             Ok(Order::Set(desired)) => {
                 let checked = desired.check().map_err(Misfit::Fault);
                 self.taken(checked.map(|()| *desired));

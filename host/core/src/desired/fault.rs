@@ -3,10 +3,17 @@
 use std::net::IpAddr;
 
 use super::{MAX_ENTRIES, PREFIX, speaker};
+use crate::ipvs::Key;
 
 /// A desired state that no healthy host sends. All of it is refused; what was in force stays in force.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
+    /// A service that is no way of a check.
+    #[error("service {service} is no way of a check: those are for marks of checks only")]
+    NoWay {
+        /// The service.
+        service: Key,
+    },
     /// More of one kind than any fleet has.
     #[error("{count} entries of one kind; at most {MAX_ENTRIES} are taken")]
     TooMany {

@@ -19,6 +19,7 @@ impl Sysctl {
     /// What may be asked for. `*` is the name of one network device, `all` or `default`.
     pub const ALLOWED: &[&str] = &[
         "net/ipv4/ip_forward",
+        "net/ipv4/conf/*/accept_local",
         "net/ipv4/conf/*/arp_announce",
         "net/ipv4/conf/*/arp_ignore",
         "net/ipv4/conf/*/rp_filter",

@@ -43,12 +43,21 @@ pub(super) struct Check {
     against: u32,
     /// Why the last failed check failed.
     failure: String,
+    /// Why the last check could not be tried; `None`: it was.
+    untried: Option<String>,
 }
 
 impl Check {
     pub(super) fn new(timing: CheckTiming, seed: u64, now: Moment) -> Self {
         let cadence = Cadence::new(seed, timing.interval, now);
-        Self { timing, cadence, health: CheckHealth::Unknown, against: 0, failure: String::new() }
+        Self {
+            timing,
+            cadence,
+            health: CheckHealth::Unknown,
+            against: 0,
+            failure: String::new(),
+            untried: None,
+        }
     }
 
     /// Of a server that was in use without a check: up until `fall` failures say otherwise. A check that is added
@@ -67,6 +76,9 @@ impl Check {
 
     /// What an operator should know beside the state: how far the next one is.
     pub(super) fn note(&self) -> Option<String> {
+        if let Some(why) = &self.untried {
+            return Some(why.clone());
+        }
         match (self.health, self.against) {
             (_, 0) | (CheckHealth::Unknown, _) => None,
             (CheckHealth::Up, n) => {
@@ -81,6 +93,7 @@ impl Check {
         if !self.cadence.is_under_way() {
             return;
         }
+        self.untried = None;
         let (says, needed) = match &result {
             Ok(()) => (CheckHealth::Up, self.timing.rise),
             Err(_) => (CheckHealth::Down, self.timing.fall),
@@ -100,9 +113,17 @@ impl Check {
         self.cadence.end(self.interval(), now);
     }
 
+    /// A check could not be tried. What is known stays known. Ignored where none was under way.
+    pub(super) fn untried(&mut self, why: String, now: Moment) {
+        if self.cadence.end(self.interval(), now) {
+            self.untried = Some(why);
+        }
+    }
+
     /// A check has ended, and a judge has decided: `None` leaves what is known. Ignored where none was under way.
     pub(super) fn judged(&mut self, health: Option<Health>, reason: Option<&str>, now: Moment) {
         if self.cadence.is_under_way() {
+            self.untried = None;
             self.decided(health, reason);
             self.cadence.end(self.interval(), now);
         }
@@ -135,6 +156,7 @@ impl Check {
     pub(super) fn resume(&mut self, now: Moment) {
         self.health = CheckHealth::Unknown;
         self.against = 0;
+        self.untried = None;
         self.cadence.resume(now);
     }
 
@@ -147,6 +169,7 @@ impl Check {
     /// Another place, same standing: results of the old place no longer count towards changing it.
     pub(super) fn relocate(&mut self, now: Moment) {
         self.against = 0;
+        self.untried = None;
         self.cadence.restart(self.timing.interval, now);
     }
 

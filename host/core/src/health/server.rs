@@ -19,6 +19,8 @@ pub enum Event {
     CheckPassed,
     /// It failed, and why.
     CheckFailed(String),
+    /// It could not be tried, and why: this node is at fault, and nothing is known of the server that was not known before.
+    CheckUntried(String),
     /// The question that [`Action::StartAgentCheck`] started was answered.
     Agent(AgentReport),
     /// It was not, or with a line that cannot be used, and why. Neutral: an agent that died must not take its server with it.
@@ -72,8 +74,8 @@ pub enum OperatorCommand {
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Check the server, and report with [`Event::CheckPassed`], [`Event::CheckFailed`] or [`Event::CheckJudged`], whatever
-    /// comes.
+    /// Check the server, and report with [`Event::CheckPassed`], [`Event::CheckFailed`], [`Event::CheckUntried`] or
+    /// [`Event::CheckJudged`], whatever comes.
     StartCheck,
     /// Ask the agent, and report with [`Event::Agent`], [`Event::AgentFailed`] or [`Event::AgentJudged`].
     StartAgentCheck,
@@ -191,6 +193,11 @@ impl ServerHealth {
             Event::Timer => {}
             Event::CheckPassed => self.check_ended(Ok(()), now),
             Event::CheckFailed(reason) => self.check_ended(Err(reason), now),
+            Event::CheckUntried(why) => {
+                if let Some(check) = &mut self.check {
+                    check.untried(why, now);
+                }
+            }
             Event::Agent(report) => {
                 if self.agent_ended(now) {
                     self.take_report(report, Voice::Agent);

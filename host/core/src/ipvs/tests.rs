@@ -233,7 +233,7 @@ fn services_of_others_are_left_alone_unless_they_are_ours_by_address_mark_or_mak
     let Key::Address { address, .. } = key(2) else { unreachable!() };
     let owned = Ownership { addresses: [address].into(), ..Ownership::default() };
     assert_eq!(shown(&memory.plan(&only_first(owned))), ["tcp 198.51.100.2:80: remove"]);
-    let owned = Ownership { marks: [7].into(), ..Ownership::default() };
+    let owned = Ownership { marks: Some(Marks { first: 6, last: 7 }), ..Ownership::default() };
     assert_eq!(shown(&memory.plan(&only_first(owned))), ["mark 7: remove"]);
     let owned = Ownership { everything: true, ..Ownership::default() };
     assert_eq!(memory.plan(&only_first(owned)).changes.len(), 2);
@@ -297,7 +297,7 @@ fn what_is_wanted_travels_as_text() {
     let two = Service { key: mark, ..service(2, []) };
     let timeouts = Timeouts { tcp: weight(900), tcp_fin: weight(30), udp: weight(300) };
     let wanted = Wanted {
-        ownership: Ownership { marks: [7].into(), ..Ownership::default() },
+        ownership: Ownership { marks: Some(Marks { first: 6, last: 7 }), ..Ownership::default() },
         timeouts: Some(timeouts),
         ..wanted([one, two])
     };

@@ -33,6 +33,23 @@ pub enum Order {
     Report,
 }
 
+/// Firewall marks, from the first to the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Marks {
+    /// The first.
+    pub first: u32,
+    /// The last, which is one of them.
+    pub last: u32,
+}
+
+impl Marks {
+    /// Whether this is one of them.
+    pub const fn has(self, mark: NonZeroU32) -> bool {
+        self.first <= mark.get() && mark.get() <= self.last
+    }
+}
+
 /// Which services are Weir's, beside those of its table: an owned one that is not in the table is removed, any other is left
 /// alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +60,8 @@ pub struct Ownership {
     /// Those for these addresses: the service addresses of the fleet.
     pub addresses: BTreeSet<IpAddr>,
     /// Those for these firewall marks.
-    pub marks: BTreeSet<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub marks: Option<Marks>,
 }
 
 impl Ownership {
@@ -52,7 +70,7 @@ impl Ownership {
         self.everything
             || match key {
                 Key::Address { address, .. } => self.addresses.contains(address),
-                Key::Mark { mark, .. } => self.marks.contains(&mark.get()),
+                Key::Mark { mark, .. } => self.marks.is_some_and(|marks| marks.has(*mark)),
             }
     }
 }

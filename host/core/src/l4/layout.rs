@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use super::way::Way;
 use crate::config::{AddressFamily, CheckType, Fleet, Name, Node, Role, Service, Through};
 
 /// Something that is checked of an l7 node. Services that cannot differ in the outcome share a target, so that a node with a
@@ -16,8 +17,8 @@ pub struct Target {
     pub node: Name,
     /// Where the check connects to: the node's own address, or a service address.
     pub to: SocketAddr,
-    /// The end of the tunnel that leads there, where it is a service address.
-    pub via: Option<IpAddr>,
+    /// The way through the tunnel that leads there, where it is a service address.
+    pub way: Option<Way>,
     /// What is asked for over HTTP; `None`: a connection is enough.
     pub path: Option<String>,
 }
@@ -68,7 +69,7 @@ impl Layout {
                 let at = SocketAddr::new(*address, service.port);
                 let member = |(name, node): &(&Name, &Node)| {
                     let own = node.address(family)?;
-                    let target = target(fleet, service, at, name, own);
+                    let target = target(fleet, service, at, (name, node.join.unwrap_or_default()), own);
                     Some(((*name).clone(), node.weight, SocketAddr::new(own, service.port), target))
                 };
                 let members: Vec<_> = nodes.iter().filter_map(member).collect();
@@ -137,7 +138,13 @@ pub(super) fn in_join_order(fleet: &Fleet) -> Vec<(&Name, &Node)> {
     nodes
 }
 
-fn target(fleet: &Fleet, service: &Service, at: SocketAddr, node: &Name, own: IpAddr) -> Target {
+fn target(
+    fleet: &Fleet,
+    service: &Service,
+    at: SocketAddr,
+    (node, join): (&Name, u32),
+    own: IpAddr,
+) -> Target {
     let check = &fleet.l4.check;
     let path = match check.kind {
         CheckType::Tcp => None,
@@ -146,14 +153,14 @@ fn target(fleet: &Fleet, service: &Service, at: SocketAddr, node: &Name, own: Ip
             Some(path.to_owned())
         }
     };
-    let (to, via) = match check.through {
+    let (to, way) = match check.through {
         Through::Node => (SocketAddr::new(own, at.port()), None),
-        Through::Tunnel => (at, Some(own)),
+        Through::Tunnel => (at, Way::new(own, join)),
     };
     let mut name = format!("{node} {to}");
     if let Some(path) = &path {
         name.push(' ');
         name.push_str(path);
     }
-    Target { name: name.into(), node: node.clone(), to, via, path }
+    Target { name: name.into(), node: node.clone(), to, way, path }
 }

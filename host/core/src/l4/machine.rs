@@ -8,13 +8,16 @@ use super::layout::{Layout, in_join_order};
 use super::quorum::{Supports, needed};
 use super::standing::Standing;
 use super::status::{AddressStatus, Announcing, CheckStatus, NodeStatus, Status};
-use super::{settings, table};
+use super::{settings, table, way};
 use crate::bgp::Wish;
-use crate::config::{AddressFamily, Fleet, Name, Node};
+use crate::config::{AddressFamily, Fleet, Name, Node, Through};
 use crate::desired::{Desired, ServiceAddress};
 use crate::health::{self, Admin};
-use crate::ipvs::Wanted;
+use crate::ipvs::{Table, Wanted};
 use crate::time::Moment;
+
+/// How long the first round waits for the ways of its checks: a sidecar that is started again is back much sooner.
+const PATIENCE_THROUGH_TUNNELS: Duration = Duration::from_secs(10);
 
 /// What happened.
 #[derive(Debug, Clone)]
@@ -104,6 +107,12 @@ impl Machine {
     /// What is to be checked.
     pub const fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    /// The ways of checks through tunnels, which are needed before anything is known and so before anything is wanted. They
+    /// are a part of what is wanted later.
+    pub fn ways(&self) -> Table {
+        way::services(&self.fleet, &self.layout)
     }
 
     /// What is wanted; `None` before the end of the first round.
@@ -235,7 +244,7 @@ impl Machine {
         }
         Desired {
             addresses: self.layout.addresses().into_iter().map(ServiceAddress).collect(),
-            sysctls: settings::l4(),
+            sysctls: settings::l4(&self.fleet.l4.check),
             ipvs: self.ipvs.clone().unwrap_or_default(),
             speaker,
             hold: self.fleet.l4.host_hold.get(),
@@ -312,7 +321,15 @@ impl Machine {
 
 /// How long the first round may take: a check of each target begins within a tenth of an interval and ends within its timeout. Twice that,
 /// since a machine that has just started is busy; whoever is silent then counts as down.
+///
+/// Checks through tunnels cannot even be tried before the sidecar has made their ways, and nothing is known of the nodes until then: to
+/// take all of them out would be wrong.
 fn patience(fleet: &Fleet) -> Duration {
-    let timing = fleet.l4.check.timing();
-    (timing.interval + timing.timeout) * 2
+    let check = &fleet.l4.check;
+    let timing = check.timing();
+    let round = (timing.interval + timing.timeout) * 2;
+    match check.through {
+        Through::Node => round,
+        Through::Tunnel => round.max(PATIENCE_THROUGH_TUNNELS),
+    }
 }

@@ -101,7 +101,7 @@ impl CheckStatus {
         };
         Self {
             target: target.name.to_string(),
-            through: if target.via.is_some() { Through::Tunnel } else { Through::Node },
+            through: if target.way.is_some() { Through::Tunnel } else { Through::Node },
             taking,
             state: known.map_or(State::Down, |status| status.state),
             check: known.and_then(|status| status.bits.check).unwrap_or(CheckHealth::Unknown),

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 
 use super::layout::{Layout, Row};
 use super::standing::Standing;
+use super::way;
 use crate::config::{AllNodesDown, ConnectionTimeouts, Encapsulation, Fleet, L4, NODE_WEIGHT, Period};
 use crate::ipvs::{
     Checksum, Destination, Flags, Forwarding, Key, Name as KernelName, Ownership, Service, Settings, Table,
@@ -22,10 +23,15 @@ pub(super) fn takers(l4: &L4, row: &Row, standings: &[Standing]) -> impl Iterato
 /// The whole of it.
 pub(super) fn wanted(fleet: &Fleet, layout: &Layout, standings: &[Standing]) -> Wanted {
     let services = layout.rows.iter().map(|row| service(fleet, row, standings));
+    let ways = way::services(fleet, layout);
     Wanted {
         // What the fleet file lets in is a table: each address and port once, each node once, weights small.
-        table: Table::of(services).unwrap_or_default(),
-        ownership: Ownership { addresses: layout.addresses().into_iter().collect(), ..Ownership::default() },
+        table: Table::of(services.chain(ways.iter().cloned())).unwrap_or_default(),
+        ownership: Ownership {
+            addresses: layout.addresses().into_iter().collect(),
+            marks: Some(way::MARKS),
+            ..Ownership::default()
+        },
         timeouts: Some(timeouts(&fleet.l4.timeouts)),
         ..Wanted::default()
     }
@@ -48,17 +54,13 @@ pub(super) fn update(
 /// A service with its destinations in join order.
 pub(super) fn service(fleet: &Fleet, row: &Row, standings: &[Standing]) -> Service {
     let takers = takers(&fleet.l4, row, standings);
-    let forwarding = Forwarding::Tunnel(match fleet.l4.tunnel {
-        Encapsulation::Ipip => Tunnel::Ipip,
-        Encapsulation::Gre => Tunnel::Gre { checksum: Checksum::Absent },
-    });
     let destination = |(member, taking): (&super::layout::Member, bool)| {
         let said = standings.get(member.target).map_or(0, |standing| standing.weight);
         Destination {
             endpoint: member.endpoint,
             weight: shape(said, member.weight),
             taking,
-            forwarding,
+            forwarding: forwarding(&fleet.l4),
             thresholds: Thresholds::default(),
         }
     };
@@ -67,6 +69,14 @@ pub(super) fn service(fleet: &Fleet, row: &Row, standings: &[Standing]) -> Servi
         settings: settings(&fleet.l4),
         destinations: row.members.iter().zip(takers).map(destination).collect(),
     }
+}
+
+/// How packets get to l7 nodes.
+pub(super) fn forwarding(l4: &L4) -> Forwarding {
+    Forwarding::Tunnel(match l4.tunnel {
+        Encapsulation::Ipip => Tunnel::Ipip,
+        Encapsulation::Gre => Tunnel::Gre { checksum: Checksum::Absent },
+    })
 }
 
 /// The weight that shapes the table. A weight of 0 takes a node out and moves no row, so 0 shapes as what was there before it.
@@ -113,12 +123,12 @@ pub(super) fn digest(wanted: &Wanted) -> u64 {
         add(&port.to_be_bytes());
     };
     for service in wanted.table.iter() {
+        // The ways of checks move no client.
+        let Key::Address { address, port, .. } = service.key else { continue };
         if service.settings.scheme(service.key.family(), wanted.size).is_none() {
             return 0;
         }
-        if let Key::Address { address, port, .. } = service.key {
-            at(&mut add, address, port);
-        }
+        at(&mut add, address, port);
         add(&service.settings.flags.bits().to_be_bytes());
         for one in &service.destinations {
             at(&mut add, one.endpoint.ip(), one.endpoint.port());

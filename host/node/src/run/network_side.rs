@@ -14,8 +14,8 @@ use crate::status::NetworkStatus;
 impl Node {
     /// Begins to check the L7 nodes of the fleet.
     pub(super) async fn start_balancing(&mut self, fleet: &Arc<Fleet>) -> anyhow::Result<()> {
-        let prepared = self.prepare_balancing(fleet)?;
         let Some(network) = self.network.clone() else { return Ok(()) };
+        let prepared = self.prepare_balancing(fleet)?;
         let said = self.operators.get(NODES, &self.name);
         self.balancing = Some(Balancing::start(&self.ground, network, prepared, said).await);
         Ok(())
@@ -24,7 +24,8 @@ impl Node {
     /// What can be wrong with a fleet file for an L4 node is wrong here.
     pub(super) fn prepare_balancing(&self, fleet: &Arc<Fleet>) -> anyhow::Result<Prepared> {
         let running = self.balancing.as_ref();
-        Prepared::new(fleet, running, &self.ground, |node| self.operators.get(NODES, node))
+        let network = self.network.as_ref().context("this node has no network side")?;
+        Prepared::new(fleet, running, &self.ground, network, |node| self.operators.get(NODES, node))
     }
 
     /// Tunnels and addresses of an L7 node.

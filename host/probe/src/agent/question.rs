@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use weir_core::health::{AgentError, AgentReport, MAX_LINE, parse_agent_line};
 
-use crate::check::{CheckError, Limit, Stage};
+use crate::check::{CheckError, Limit, Sockets, Stage};
 
 /// Whom to ask, and what to say first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Question {
     /// Where the agent cannot be reached, or neither ends its line nor closes in time.
     pub async fn line(&self, timeout: Duration) -> Result<Vec<u8>, CheckError> {
         let limit = Limit::new(self.address, timeout);
-        let mut stream = limit.connect().await?;
+        let mut stream = limit.connect(&Sockets::Any).await?;
         if !self.send.is_empty() {
             limit.within(Stage::Send, stream.write_all(self.send.as_bytes())).await?;
         }

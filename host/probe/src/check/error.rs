@@ -17,10 +17,18 @@ pub enum Stage {
     Body,
 }
 
-/// Why a check failed. All but [`CheckError::Local`] are the server's doing, or the network's.
+/// Why a check failed. All but [`CheckError::Untried`] and [`CheckError::Local`] are the server's doing, or the network's.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
-    /// This node could not even try: out of descriptors or ports, no route. Look at the node, not at the server.
+    /// There was no socket to be had. Look at the node, not at the server.
+    #[error("{address} is not checked, there is no socket to be had for it: {source}")]
+    Untried {
+        /// Whom it wanted to check.
+        address: SocketAddr,
+        /// What whoever makes sockets said.
+        source: io::Error,
+    },
+    /// This node could not even try: out of ports or memory. Look at the node, not at the server.
     #[error("this node cannot connect to anything like {address}: {source}")]
     Local {
         /// Where it wanted to connect to.

@@ -71,8 +71,12 @@ impl HttpCheck {
         Err(CheckError::Status { address, status, expected })
     }
 
-    pub(super) async fn look(&self, limit: &Limit, proxy_line: bool) -> Result<Seen, CheckError> {
-        let mut stream = limit.connect().await?;
+    pub(super) async fn look(
+        &self,
+        limit: &Limit,
+        mut stream: TcpStream,
+        proxy_line: bool,
+    ) -> Result<Seen, CheckError> {
         let proxy: &[u8] = if proxy_line { PROXY_UNKNOWN } else { b"" };
         // One write, so that a server which reads once sees both.
         let question = [proxy, &self.request].concat();

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
+use super::Sockets;
 use super::error::{CheckError, Stage};
 
 /// Whom a check is about and when it must be over.
@@ -38,9 +39,14 @@ impl Limit {
         }
     }
 
-    pub(crate) async fn connect(&self) -> Result<TcpStream, CheckError> {
+    pub(crate) async fn connect(&self, sockets: &Sockets) -> Result<TcpStream, CheckError> {
         let address = self.address;
-        self.within(Stage::Connect, TcpStream::connect(address)).await.map_err(|error| match error {
+        let socket = match timeout_at(self.started + self.timeout, sockets.for_address(address)).await {
+            Ok(Ok(socket)) => socket,
+            Ok(Err(source)) => return Err(CheckError::Untried { address, source }),
+            Err(_) => return Err(CheckError::Untried { address, source: io::ErrorKind::TimedOut.into() }),
+        };
+        self.within(Stage::Connect, socket.connect(address)).await.map_err(|error| match error {
             CheckError::Broken { source, .. } if is_local(&source) => CheckError::Local { address, source },
             CheckError::Broken { source, .. } => CheckError::Connect { address, source },
             other => other,
@@ -65,7 +71,5 @@ impl Limit {
 /// Errors of `connect` that say nothing of the server.
 fn is_local(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
-    // EMFILE and ENFILE have no kind of their own.
     matches!(error.kind(), Kind::AddrNotAvailable | Kind::OutOfMemory | Kind::PermissionDenied)
-        || matches!(error.raw_os_error(), Some(23 | 24))
 }

@@ -1,12 +1,12 @@
 //! A TCP check: whoever accepts is up.
 
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use super::error::{CheckError, Stage};
 use super::{Limit, PROXY_UNKNOWN, Seen};
 
-pub(super) async fn look(limit: &Limit, proxy_line: bool) -> Result<Seen, CheckError> {
-    let mut stream = limit.connect().await?;
+pub(super) async fn look(limit: &Limit, mut stream: TcpStream, proxy_line: bool) -> Result<Seen, CheckError> {
     let latency = limit.started.elapsed();
     if proxy_line {
         limit.within(Stage::Send, stream.write_all(PROXY_UNKNOWN)).await?;

@@ -5,6 +5,7 @@ use weir_core::health::{AgentReport, Event, Judgement, MAX_LINE, Observation, pa
 
 use super::{Judged, Watched};
 use crate::agent::AgentFailure;
+use crate::check::CheckError;
 
 /// What a task does. A question to a judge about a check is a part of that check, and so with an agent's line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,7 @@ pub(super) fn start_check(tasks: &mut JoinSet<Outcome>, watched: &Watched) -> Op
                 let counts = check.expects(&seen).map_err(|error| error.to_string());
                 Outcome::Seen(seen.into(), counts)
             }
+            Err(error @ CheckError::Untried { .. }) => Outcome::Event(Event::CheckUntried(error.to_string())),
             Err(error) => Outcome::Seen(Observation::Failed(error.to_string()), Err(error.to_string())),
         }
     }))

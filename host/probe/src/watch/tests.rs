@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use weir_core::health::{Admin, AgentTiming, Cause, CheckHealth, CheckTiming, Weight};
 
 use super::*;
-use crate::check::Method;
+use crate::check::{MakeSocket, Making, Method, Sockets};
 
 mod judged;
 
@@ -24,7 +24,7 @@ fn tcp(name: &str, address: SocketAddr) -> Watched {
     Watched {
         name: name.into(),
         spec: HealthSpec { weight: 10, check: Some(timing()), ..HealthSpec::default() },
-        check: Some(Check { address, proxy_line: false, method: Method::Tcp }),
+        check: Some(Check { address, proxy_line: false, sockets: Sockets::Any, method: Method::Tcp }),
         agent: None,
         judge: None,
         operator: Operator::default(),
@@ -299,7 +299,7 @@ async fn another_kind_of_check_or_a_new_one_takes_nobody_out() {
     until(&mut changes, "a", State::Up).await;
     let http = Method::Http(crate::check::HttpCheck::new("h", "/", vec![200..=200]).unwrap());
     let check = |name| Watched {
-        check: Some(Check { address, proxy_line: false, method: http.clone() }),
+        check: Some(Check { address, proxy_line: false, sockets: Sockets::Any, method: http.clone() }),
         ..tcp(name, address)
     };
     watch.set(vec![check("a"), check("b")]);
@@ -394,4 +394,50 @@ async fn many_servers_are_known_within_a_round_and_not_checked_all_at_once() {
     for (_, status) in watch.snapshot().await {
         assert_eq!(status.state, State::Up);
     }
+}
+
+/// Gives no socket until it is told to.
+#[derive(Debug, Default)]
+struct Maker(std::sync::atomic::AtomicBool);
+
+impl MakeSocket for Maker {
+    fn make(&self) -> Making<'_> {
+        Box::pin(async {
+            match self.0.load(std::sync::atomic::Ordering::Relaxed) {
+                true => tokio::net::TcpSocket::new_v4(),
+                false => Err(std::io::Error::other("no way there yet")),
+            }
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_without_a_socket_says_nothing_of_the_server() {
+    let (listening, address) = listener().await;
+    let (server, _) = accepting(listening);
+    let maker = Arc::new(Maker::default());
+    let (watch, mut changes) = watch();
+    let mut server_a = tcp("a", address);
+    server_a.check =
+        server_a.check.map(|check| Check { sockets: Sockets::Of(Arc::clone(&maker) as _), ..check });
+    watch.set(vec![server_a]);
+    let untried =
+        |status: &Status| status.note.as_deref().is_some_and(|note| note.contains("no way there yet"));
+    let status = loop {
+        let (_, status) = changes.recv().await.unwrap();
+        if untried(&status) {
+            break status;
+        }
+    };
+    assert_eq!(status.reason, "no check has ended yet");
+    maker.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    until(&mut changes, "a", State::Up).await;
+    maker.0.store(false, std::sync::atomic::Ordering::Relaxed);
+    server.abort();
+    // It is gone, and nobody could look: what was known stays known.
+    while !untried(&changes.recv().await.unwrap().1) {}
+    tokio::time::sleep(SECOND * 60).await;
+    assert_eq!(watch.snapshot().await[0].1.state, State::Up);
+    maker.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    until(&mut changes, "a", State::Down).await;
 }

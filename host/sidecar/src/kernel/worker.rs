@@ -2,6 +2,7 @@
 //!
 //! A thread of its own, since a large table takes the kernel a while, and the hold of the announcements must not wait for it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use rustix::thread::CapabilitySet;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use weir_core::desired::Desired;
+use weir_core::ipvs::{Key, Table};
 
 use super::{Cause, Kernel, Looked};
 use crate::privileges;
@@ -20,8 +22,12 @@ const SHARE: u32 = 20;
 pub struct Worker {
     /// What shall be; `None` until anybody has said so: nothing is touched before.
     pub desired: watch::Sender<Option<Arc<Desired>>>,
+    /// Services for firewall marks that are to be there before anything else is said.
+    pub ways: watch::Sender<Option<Arc<Table>>>,
     /// What became of it, once for each look.
     pub looked: mpsc::Receiver<Looked>,
+    /// The services for marks of checks that the balancer has.
+    pub there: watch::Receiver<Arc<BTreeSet<Key>>>,
 }
 
 impl Worker {
@@ -31,7 +37,9 @@ impl Worker {
     /// There is no thread to be had.
     pub fn start(observe_only: bool, every: Duration) -> std::io::Result<Self> {
         let (desired, wanted) = watch::channel(None);
+        let (ways, prepared) = watch::channel(None);
         let (results, looked) = mpsc::channel(1);
+        let (known, there) = watch::channel(Arc::default());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let work = move || {
             runtime.block_on(async move {
@@ -41,18 +49,25 @@ impl Worker {
                     tracing::error!(%error, "the kernel is not touched");
                     return;
                 }
-                work(Kernel::open(observe_only), wanted, results, every).await;
+                work(Kernel::open(observe_only), Told { wanted, prepared }, results, known, every).await;
             });
         };
         std::thread::Builder::new().name("kernel".to_owned()).spawn(work)?;
-        Ok(Self { desired, looked })
+        Ok(Self { desired, ways, looked, there })
     }
+}
+
+/// What a worker is told.
+struct Told {
+    wanted: watch::Receiver<Option<Arc<Desired>>>,
+    prepared: watch::Receiver<Option<Arc<Table>>>,
 }
 
 async fn work(
     mut kernel: Kernel,
-    mut wanted: watch::Receiver<Option<Arc<Desired>>>,
+    Told { mut wanted, mut prepared }: Told,
     results: mpsc::Sender<Looked>,
+    known: watch::Sender<Arc<BTreeSet<Key>>>,
     every: Duration,
 ) {
     // Looks keep their time however often the desired state changes.
@@ -69,7 +84,19 @@ async fn work(
             {
                 return;
             }
+        } else if let Some(ways) = prepared.borrow_and_update().clone()
+            && let Err(error) = kernel.prepare(&ways)
+        {
+            tracing::error!(%error, "checks through tunnels have no way yet");
         }
+        known.send_if_modified(|known| {
+            let now = kernel.ways();
+            let differs = **known != now;
+            if differs {
+                *known = Arc::new(now);
+            }
+            differs
+        });
         if cause == Cause::Looked {
             spent += begun.elapsed();
             if !kernel.is_looking() {
@@ -77,7 +104,13 @@ async fn work(
                 spent = Duration::ZERO;
             }
         }
-        cause = match tokio::time::timeout_at(next, wanted.changed()).await {
+        let news = async {
+            tokio::select! {
+                changed = wanted.changed() => changed,
+                changed = prepared.changed() => changed,
+            }
+        };
+        cause = match tokio::time::timeout_at(next, news).await {
             Ok(Ok(())) => Cause::Wanted,
             Ok(Err(_)) => return,
             Err(_) => Cause::Looked,

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use weir_core::bgp::Prefix;
 use weir_core::desired::speaker::Route;
 use weir_core::desired::{Difference, ServiceAddress};
+use weir_core::ipvs::{Key, Service, Settings, Table};
 
 use super::*;
 
@@ -34,6 +35,7 @@ struct Scene {
     dir: tempfile::TempDir,
     told: Told,
     kernel: watch::Receiver<Option<Arc<Desired>>>,
+    prepared: watch::Receiver<Option<Arc<Table>>>,
     looked: mpsc::Sender<Looked>,
     stop: tokio::sync::oneshot::Sender<()>,
     running: JoinHandle<()>,
@@ -46,10 +48,17 @@ fn scene(allowed: &[u32]) -> Scene {
     let (looked, results) = mpsc::channel(1);
     let told = Told::default();
     let (stop, stopped) = tokio::sync::oneshot::channel();
-    let worker = Worker { desired, looked: results };
+    let (ways, prepared) = watch::channel(None);
+    let worker = Worker { desired, ways, looked: results, there: watch::channel(Arc::default()).1 };
     let sidecar = Sidecar::new(allowed.iter().copied(), false, worker, Speaker(Arc::clone(&told)));
     let running = tokio::spawn(sidecar.serve(listener, async { drop(stopped.await) }));
-    Scene { dir, told, kernel, looked, stop, running }
+    Scene { dir, told, kernel, prepared, looked, stop, running }
+}
+
+/// A service for this mark.
+fn way(mark: u32) -> Table {
+    let key = Key::Mark { family: weir_core::maglev::Family::V4, mark: mark.try_into().unwrap() };
+    Table::of([Service { key, settings: Settings::maglev(), destinations: Vec::new() }]).unwrap()
 }
 
 fn me() -> u32 {
@@ -130,6 +139,20 @@ async fn what_is_new_is_announced_when_the_kernel_serves_it_and_what_is_old_is_w
     scene.kernel_says(2, vec![drift.clone()]).await;
     report(&mut host, |r| matches!(r, Report::Observed(o) if o.differences == [drift.clone()])).await;
     assert_eq!(scene.announced(), ["198.51.100.2/32"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ways_of_checks_are_prepared_and_nothing_else_is_taken_for_one() {
+    let mut scene = scene(&[me()]);
+    let mut host = connect(scene.dir.path()).await;
+    protocol::write(&mut host, &Order::Prepare(way(7))).await.unwrap();
+    report(&mut host, |r| matches!(r, Report::Refused(why) if why.contains("mark 7"))).await;
+    assert_eq!(*scene.prepared.borrow(), None);
+    let ways = way(weir_core::l4::MARKS.last);
+    protocol::write(&mut host, &Order::Prepare(ways.clone())).await.unwrap();
+    let prepared = scene.prepared.wait_for(Option::is_some).await.unwrap().clone();
+    assert_eq!(prepared.as_deref(), Some(&ways));
+    assert!(scene.kernel.borrow().is_none() && scene.announced().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -239,8 +262,9 @@ async fn a_host_says_the_whole_once_then_what_differs_and_the_whole_again_when_i
     let dir = tempfile::tempdir().unwrap();
     let listener = UnixListener::bind(dir.path().join("s")).unwrap();
     let (wanted, wants) = watch::channel(Some(Arc::new(desired(1, &[]))));
+    let (ways, prepared) = watch::channel(Table::new());
     let (link, _told) = watch::channel(crate::client::Link::default());
-    tokio::spawn(crate::client::keep(dir.path().join("s"), wants, link));
+    tokio::spawn(crate::client::keep(dir.path().join("s"), wants, prepared, link));
     let (stream, _) = listener.accept().await.unwrap();
     let (mut from, mut to) = stream.into_split();
     greet(&mut from, &mut to).await.unwrap();
@@ -256,4 +280,6 @@ async fn a_host_says_the_whole_once_then_what_differs_and_the_whole_again_when_i
     assert_eq!(delta.apply(&desired(1, &[])), Ok(desired(2, &["198.51.100.1/32"])));
     protocol::write(&mut to, &Report::Again).await.unwrap();
     assert!(matches!(next().await, Order::Set(whole) if whole.generation == 2));
+    ways.send_replace(way(weir_core::l4::MARKS.first));
+    assert_eq!(next().await, Order::Prepare(way(weir_core::l4::MARKS.first)));
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{Rules, checks};
 use crate::config::source::{Step, at};
 use crate::config::{AddressFamily, CheckType, Fleet, L4, Name, Node, Period, Role, Service, Through};
+use crate::l4::MAX_JOIN;
 
 pub(super) fn check(fleet: &Fleet, rules: &mut Rules<'_, '_, '_>) {
     let l4: Vec<_> = with(fleet, Role::L4).collect();
@@ -150,8 +151,11 @@ fn settings(fleet: &Fleet, rules: &mut Rules<'_, '_, '_>) {
     }
     checks::check(at!["l4", "check"], &check.as_check(), rules);
     if check.through == Through::Tunnel {
-        let message = "checks through the tunnel are not in this version: write \"node\"";
-        rules.value(at!["l4", "check", "through"], message.to_owned());
+        for (name, _) in fleet.nodes.iter().filter(|(_, node)| node.join.is_some_and(|join| join > MAX_JOIN))
+        {
+            let message = format!("checks through the tunnel take join numbers up to {MAX_JOIN} only");
+            rules.value(at!["nodes", name.as_str(), "join"], message);
+        }
     }
     if quorum.fall > quorum.rise {
         let message = format!(

@@ -63,6 +63,27 @@ fn between_states_it_hurries_and_says_how_far_it_is() {
 }
 
 #[test]
+fn a_check_that_could_not_be_tried_changes_nothing_that_is_known_and_is_told() {
+    for (before, health) in [("", CheckHealth::Unknown), ("+", CheckHealth::Up), ("---", CheckHealth::Down)] {
+        let mut check = check(2, 2);
+        play(&mut check, before);
+        for _ in 0..5 {
+            let now = check.cadence.deadline().unwrap();
+            assert!(check.cadence.start(now));
+            check.untried("no way there".into(), now);
+            assert_eq!((check.health(), check.note().as_deref()), (health, Some("no way there")));
+        }
+    }
+    // It neither counts as a failure nor forgives one.
+    let mut check = check(2, 2);
+    play(&mut check, "+-");
+    let now = check.cadence.deadline().unwrap();
+    check.cadence.start(now);
+    check.untried("no way there".into(), now);
+    assert_eq!((play(&mut check, "-").as_str(), check.note()), ("d", None));
+}
+
+#[test]
 fn a_result_that_nobody_asked_for_changes_nothing() {
     let mut check = check(1, 1);
     check.ended(Err("stale".into()), Moment::ZERO);

@@ -268,3 +268,49 @@ fn gre_and_other_schedulers_are_passed_on() {
     ));
     assert_eq!(bench.machine.status().table, Some(0), "only mh is foretold");
 }
+
+#[test]
+fn checks_through_tunnels_have_ways_of_their_own_before_anything_is_known_and_ever_after() {
+    let fleet = with(&[("[bgp]", "[l4]\ncheck = { through = \"tunnel\" }\n[bgp]")]);
+    let mut bench = Bench::new(&fleet);
+    let marks = |table: &crate::ipvs::Table| -> Vec<String> {
+        let ways = table.iter().filter(|service| matches!(service.key, crate::ipvs::Key::Mark { .. }));
+        ways.map(|way| format!("{} to {}", way.key, way.destinations[0].endpoint)).collect()
+    };
+    let ways = bench.machine.ways();
+    assert_eq!(
+        marks(&ways),
+        [
+            "mark 1464139777 to 192.0.2.12:0",
+            "mark 1464139778 to 192.0.2.11:0",
+            "mark 1464139779 to 192.0.2.13:0",
+            "mark 1464139777 (IPv6) to [2001:db8:2::12]:0",
+            "mark 1464139778 (IPv6) to [2001:db8:2::11]:0",
+            "mark 1464139779 (IPv6) to [2001:db8:2::13]:0",
+        ]
+    );
+    assert_eq!(marks(&ways).len(), ways.len());
+    // Each service address is checked on each node.
+    let targets = bench.machine.layout().targets();
+    assert_eq!(targets.len(), 4 * 3);
+    let target = targets.iter().find(|target| &*target.name == "a 198.51.100.1:8080 /healthcheck").unwrap();
+    assert_eq!(target.way.map(|way| way.end.to_string()).as_deref(), Some("192.0.2.11"));
+
+    // As long as no check could be tried, a node that was at work goes on as it was.
+    bench.now = at(9_000);
+    bench.tell(Event::Timer);
+    assert_eq!(bench.wanted, []);
+    for node in ["a", "b", "c"] {
+        bench.checks(node, 1, true);
+    }
+    assert_eq!(marks(&bench.last().ipvs.table), marks(&ways));
+    bench.checks("a", 3, false);
+    assert_eq!(short(&bench.destinations("198.51.100.1:80")), "192.0.2.12*50 192.0.2.11-100 192.0.2.13*100");
+    // Who is down is asked further on.
+    assert_eq!(marks(&bench.last().ipvs.table), marks(&ways));
+    let declared = |name: &str| bench.last().sysctls.iter().any(|one| one.name == name);
+    assert!(declared("net/ipv4/conf/all/accept_local") && declared("net/ipv4/conf/all/rp_filter"));
+    bench.fleet(&with(&[]));
+    assert_eq!(marks(&bench.last().ipvs.table).len(), 0);
+    assert!(bench.last().ipvs.ownership.marks.is_some(), "what an earlier process left is removed");
+}

@@ -2,7 +2,7 @@ use super::*;
 
 fn http(address: SocketAddr) -> Check {
     let method = Method::Http(HttpCheck::new("web.example", "/health?full=1", vec![200..=399]).unwrap());
-    Check { address, proxy_line: false, method }
+    Check { address, proxy_line: false, sockets: Sockets::Any, method }
 }
 
 /// Reads a whole request.
@@ -155,7 +155,8 @@ async fn whoever_takes_nothing_fails_while_sending() {
     let address = server(async |_stream| std::future::pending().await).await;
     let path = format!("/{}", "x".repeat(32 * 1024 * 1024));
     let method = Method::Http(HttpCheck::new("h", &path, vec![200..=200]).unwrap());
-    let error = Check { address, proxy_line: false, method }.run(SECOND).await.unwrap_err();
+    let error =
+        Check { address, proxy_line: false, sockets: Sockets::Any, method }.run(SECOND).await.unwrap_err();
     assert!(matches!(error, CheckError::TimedOut { stage: Stage::Send, .. }), "{error:?}");
 }
 

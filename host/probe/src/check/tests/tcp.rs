@@ -1,7 +1,7 @@
 use super::*;
 
 fn tcp(address: SocketAddr) -> Check {
-    Check { address, proxy_line: false, method: Method::Tcp }
+    Check { address, proxy_line: false, sockets: Sockets::Any, method: Method::Tcp }
 }
 
 #[tokio::test(start_paused = true)]

@@ -95,7 +95,7 @@ async fn an_answer_of_a_server_is_shown_to_the_judge_as_it_came() {
     let (judge, mut questions) = fake(|_, _| verdict("up"));
     let (watch, mut changes) = watch();
     let http = crate::check::HttpCheck::new("h", "/", vec![200..=200]).unwrap();
-    let check = Check { address, proxy_line: false, method: Method::Http(http) };
+    let check = Check { address, proxy_line: false, sockets: Sockets::Any, method: Method::Http(http) };
     watch.set(vec![judged(&judge, Watched { check: Some(check), ..tcp("a", address) })]);
     until(&mut changes, "a", State::Up).await;
     let (_, seen) = questions.recv().await.unwrap();

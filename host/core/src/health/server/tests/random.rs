@@ -108,6 +108,7 @@ impl Model {
     fn take_in(&mut self, event: &Event) {
         match event {
             Event::Timer | Event::AgentFailed(_) => {}
+            Event::CheckUntried(_) => self.check_under_way = false,
             Event::CheckPassed | Event::CheckFailed(_) => {
                 if std::mem::take(&mut self.check_under_way) {
                     self.results.push((*event == Event::CheckPassed, self.spec.check.unwrap()));
@@ -188,7 +189,7 @@ fn random_event(random: &mut Random) -> Event {
         "up ready 30%",
         "",
     ];
-    match random.below(24) {
+    match random.below(25) {
         0..=4 => Event::CheckPassed,
         5..=9 => Event::CheckFailed("refused".into()),
         10..=12 => says(random.one(&lines)),
@@ -212,6 +213,7 @@ fn random_event(random: &mut Random) -> Event {
         },
         21 => Event::TickJudged(judgement(random, &lines)),
         22 => Event::Unspoken,
+        23 => Event::CheckUntried("no way there".into()),
         _ => Event::Timer,
     }
 }
