@@ -118,6 +118,11 @@ pub(crate) const ALL: &[Trial] = &[
         promise: "Weir's L7 and DNS nodes take the places of HAProxy and gdnsd between keepalived and nginx",
         tried: tiers::weir,
     },
+    Trial {
+        name: "tiers-all",
+        promise: "Weir on all tiers, between the same neighbors; L7 nodes are checked through their tunnels",
+        tried: tiers::all,
+    },
     Trial { name: "drain", promise: "SIGTERM lets every request end that has begun", tried: drain::run },
 ];
 

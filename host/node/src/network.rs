@@ -13,7 +13,7 @@ use weir_core::desired::{Desired, Observed};
 use weir_core::ipvs::Table;
 use weir_probe::check::{MakeSocket, Making, Sockets};
 use weir_sidecar::client::{self, Link};
-use weir_sidecar::marked::{self, Wish};
+use weir_sidecar::marked::{self, MarkedSocket};
 
 /// A node's line to its sidecar. Dropped, it lets the sidecar alone, which then withdraws after the hold.
 #[derive(Debug, Clone)]
@@ -54,7 +54,10 @@ impl Network {
 
     /// Where a check gets its sockets that goes this way, from this address of the node.
     pub(crate) fn sockets(&self, mark: NonZeroU32, from: IpAddr) -> Sockets {
-        Sockets::Of(Arc::new(MarkedSockets { checks: Arc::clone(&self.checks), wish: Wish::new(mark, from) }))
+        Sockets::Of(Arc::new(MarkedSockets {
+            checks: Arc::clone(&self.checks),
+            socket: MarkedSocket::new(mark, from),
+        }))
     }
 
     /// What is wanted, once anything is.
@@ -92,12 +95,12 @@ impl Network {
 #[derive(Debug)]
 struct MarkedSockets {
     checks: Arc<Path>,
-    wish: Wish,
+    socket: MarkedSocket,
 }
 
 impl MakeSocket for MarkedSockets {
     fn make(&self) -> Making<'_> {
-        Box::pin(marked::ask(&self.checks, self.wish))
+        Box::pin(marked::ask(&self.checks, self.socket))
     }
 }
 

@@ -81,6 +81,7 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     let listener = socket::bind(&options.socket, options.host_uid)?;
     let checks = marked::beside(&options.socket);
     let questions = socket::bind(&checks, options.host_uid)?;
+    speaker::priority::allow();
     let left = privileges::keep_only(SIDECAR)?;
     let missing = SIDECAR.difference(left);
     if !missing.is_empty() && !options.observe_only {

@@ -46,7 +46,7 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// Which socket is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Wish {
+pub struct MarkedSocket {
     /// [`PROTOCOL`] of who asks.
     protocol: u32,
     /// What its packets shall carry.
@@ -55,7 +55,7 @@ pub struct Wish {
     from: IpAddr,
 }
 
-impl Wish {
+impl MarkedSocket {
     /// A TCP socket with this mark, bound to this address.
     pub const fn new(mark: NonZeroU32, from: IpAddr) -> Self {
         Self { protocol: PROTOCOL, mark, from }
@@ -143,9 +143,9 @@ fn answer(
     }
     stream.set_read_timeout(Some(QUESTION))?;
     stream.set_write_timeout(Some(QUESTION))?;
-    let wish = read(&mut stream)?;
+    let wanted = read(&mut stream)?;
     let ways = Arc::clone(&ways.borrow());
-    match wish.fulfil(&ways) {
+    match wanted.fulfil(&ways) {
         Ok(socket) => {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
             let mut control = SendAncillaryBuffer::new(&mut space);
@@ -162,7 +162,7 @@ fn answer(
     }
 }
 
-fn read(stream: &mut UnixStream) -> io::Result<Wish> {
+fn read(stream: &mut UnixStream) -> io::Result<MarkedSocket> {
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;
     let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
@@ -178,9 +178,9 @@ fn read(stream: &mut UnixStream) -> io::Result<Wish> {
 ///
 /// # Errors
 /// There is no sidecar, or it gives none, and why.
-pub async fn ask(path: &Path, wish: Wish) -> io::Result<TcpSocket> {
+pub async fn ask(path: &Path, wanted: MarkedSocket) -> io::Result<TcpSocket> {
     let mut stream = tokio::net::UnixStream::connect(path).await?;
-    let question = protocol::frame(&wish).map_err(io::Error::other)?;
+    let question = protocol::frame(&wanted).map_err(io::Error::other)?;
     stream.write_all(&question).await?;
     let (said, socket) = stream.async_io(Interest::READABLE, || receive(&stream)).await?;
     match socket {

@@ -28,6 +28,7 @@ mod doors;
 mod hostile;
 mod neighbor;
 mod options;
+pub(crate) mod priority;
 #[cfg(test)]
 mod tests;
 
@@ -87,7 +88,12 @@ impl Speaker {
         };
         let watch = {
             let board = board.clone();
-            move || bfd::Watch::new(clock, board, reports).run(bfd_told)
+            move || {
+                if let Err(error) = priority::take() {
+                    tracing::warn!(%error, "BFD waits for its turn like everybody: a busy machine may cost its sessions");
+                }
+                bfd::Watch::new(clock, board, reports).run(bfd_told)
+            }
         };
         let threads = vec![thread("speaker", enter.clone(), director)?, thread("bfd", enter, watch)?];
         Ok(Self { board, commands, bound: BTreeSet::new(), threads })

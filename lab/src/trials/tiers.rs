@@ -35,6 +35,10 @@ pub(super) fn classic(_: &Path) -> Result<()> {
     outside("tiers-classic", Choice::CLASSIC)
 }
 
+pub(super) fn all(_: &Path) -> Result<()> {
+    outside("tiers-all", Choice { l4: Stack::Weir, ..Choice::WEIR })
+}
+
 pub(super) fn weir(_: &Path) -> Result<()> {
     outside("tiers-weir", Choice::WEIR)
 }
@@ -54,6 +58,9 @@ pub(crate) fn inside(out: &Path, shape: Shape, _: &Orders) -> Result<()> {
     clients_are_known(&world)?;
     answers_return_directly(&world, out)?;
     health_is_obeyed(&mut world)?;
+    if shape.choice.makes_its_own(Kind::L7) {
+        tunnels_are_checked(&world)?;
+    }
     if shape.choice.dns == Stack::Weir {
         names::follow_health(&world)?;
     }
@@ -150,6 +157,35 @@ fn watched(world: &World, out: &Path, name: &str, plan: &Plan) -> Result<crate::
     let bad: Vec<_> = timeline.outcomes.iter().filter(|(outcome, _)| **outcome != Outcome::Ok).collect();
     ensure!(bad.is_empty(), "{name}: not every connection ended well: {bad:?} (log: {})", log.display());
     Ok(timeline)
+}
+
+/// An L7 node that lives and answers, and loses what comes out of its tunnels, is taken out where checks go through the tunnels: for
+/// the family that it loses.
+fn tunnels_are_checked(world: &World) -> Result<()> {
+    world.check_through_tunnels()?;
+    world.await_whole(KNOWN_WITHIN)?;
+    let node = world.topology().of(Kind::L7).next().context("no L7 node")?;
+    let first = node.interfaces.first().context("an L7 node without interfaces")?;
+    let addresses: Vec<_> = first.addresses.iter().map(|(address, _)| *address).collect();
+    let balancers = world.topology().of(Kind::L4).map(|node| node.name.clone()).collect::<Vec<_>>();
+    // A client is never reached through the tunnel that its packets come from, and a strict source check minds that.
+    world.fabric().sysctl(&node.name, &[("net.ipv4.conf.all.rp_filter", "1")])?;
+    world.await_that("a node whose tunnels lose IPv4 is left for IPv4 only", KNOWN_WITHIN, || {
+        for l4 in &balancers {
+            for (service, nodes) in world.destinations(l4)? {
+                let there = addresses.iter().any(|address| nodes.contains(address));
+                if there != service.is_ipv6() {
+                    return Ok(Some(format!("{l4} and {service}: {there}")));
+                }
+            }
+        }
+        Ok(None)
+    })?;
+    world.await_answers(Duration::ZERO).context("with a node that loses IPv4")?;
+    world.fabric().sysctl(&node.name, &[("net.ipv4.conf.all.rp_filter", "0")])?;
+    world.await_whole(KNOWN_WITHIN)?;
+    println!("  tunnels   checks go through them: {} lost IPv4 there, and was left for IPv4 only", node.name);
+    Ok(())
 }
 
 /// An L7 node whose agent says down fails its health URL, is taken out by every L4 node, and costs no new connection.

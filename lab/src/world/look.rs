@@ -44,6 +44,11 @@ impl World {
         self.fabric.run(node, &["/usr/sbin/ipvsadm", "--save", "--numeric"])
     }
 
+    /// How many services for firewall marks an L4 node has.
+    pub(crate) fn marked_services(&self, node: &str) -> Result<usize> {
+        Ok(self.table(node)?.lines().filter(|line| line.starts_with("-A -f ")).count())
+    }
+
     /// Whether an L4 node sends to the L7 nodes that it should send to, each with the weight of all.
     pub(crate) fn table_is_right(&self, node: &str) -> Result<bool> {
         let table = self.table(node)?;
@@ -142,6 +147,7 @@ fn destinations(text: &str) -> Destinations {
                     all.entry(service).or_default();
                 }
             }
+            ["FWM", ..] => service = None,
             ["->", address, _, weight, ..] => {
                 if let (Some(service), Some(node)) = (service, address.parse::<SocketAddr>().ok())
                     && *weight != "0"

@@ -143,6 +143,30 @@ impl World {
         })
     }
 
+    /// Has Weir's L4 nodes check the L7 nodes through the tunnels, at the service addresses. Done when every way is there.
+    pub(crate) fn check_through_tunnels(&self) -> Result<()> {
+        let mut text = weir::fleet(&self.topology, self.choice, self.l7);
+        text.push_str("\n[l4.check]\nthrough = \"tunnel\"\n");
+        let nodes = self.names(Kind::L4);
+        for node in &nodes {
+            self.fabric.write(node, weir::FILE, &text)?;
+            if let Some(daemon) = self.program(node, self.balancer()) {
+                daemon.signal(Signal::HUP)?;
+            }
+        }
+        // One for each L7 node and family.
+        let wanted = usize::try_from(self.l7)? * 2;
+        self.await_that("checks have a way through each tunnel", KNOWN_WITHIN, || {
+            for node in &nodes {
+                let has = self.marked_services(node)?;
+                if has != wanted {
+                    return Ok(Some(format!("{node} has {has} of {wanted} services for marks")));
+                }
+            }
+            Ok(None)
+        })
+    }
+
     /// Has one L4 node withdraw its announcements by the file of operators: the node that has all IPv6. It goes on forwarding.
     /// Returns its name when no router sends anything there any more: its connections have moved to the others.
     pub(crate) fn move_ecmp(&mut self) -> Result<String> {

@@ -22,8 +22,8 @@ impl Scene {
         beside(&self.dir.path().join("s.sock"))
     }
 
-    async fn refusal(&self, wish: Wish) -> String {
-        ask(&self.path(), wish).await.unwrap_err().to_string()
+    async fn refusal(&self, wanted: MarkedSocket) -> String {
+        ask(&self.path(), wanted).await.unwrap_err().to_string()
     }
 }
 
@@ -31,8 +31,8 @@ fn me() -> u32 {
     rustix::process::getuid().as_raw()
 }
 
-fn wish() -> Wish {
-    Wish::new(NonZeroU32::new(7).unwrap(), [127, 0, 0, 1].into())
+fn wanted() -> MarkedSocket {
+    MarkedSocket::new(NonZeroU32::new(7).unwrap(), [127, 0, 0, 1].into())
 }
 
 fn may_mark() -> bool {
@@ -43,35 +43,35 @@ fn may_mark() -> bool {
 #[tokio::test]
 async fn a_socket_is_given_once_its_way_is_there_and_has_the_mark_and_the_address() {
     let scene = scene(&[me()]);
-    let refused = scene.refusal(wish()).await;
+    let refused = scene.refusal(wanted()).await;
     assert_eq!(refused, "the balancer has no service for mark 7 yet");
-    scene.ways.send_replace(Arc::new([wish().key()].into()));
+    scene.ways.send_replace(Arc::new([wanted().key()].into()));
     if !may_mark() {
-        let refused = scene.refusal(wish()).await;
+        let refused = scene.refusal(wanted()).await;
         assert!(refused.contains("no socket with mark 7"), "{refused}");
         return;
     }
     let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     for _ in 0..3 {
-        let socket = ask(&scene.path(), wish()).await.unwrap();
+        let socket = ask(&scene.path(), wanted()).await.unwrap();
         assert_eq!(socket2::SockRef::from(&socket).mark().unwrap(), 7);
         let stream = socket.connect(server.local_addr().unwrap()).await.unwrap();
         let (_, peer) = server.accept().await.unwrap();
         assert_eq!(stream.local_addr().unwrap(), peer);
     }
     // Of the other family there is no way.
-    let six = Wish { from: "::1".parse().unwrap(), ..wish() };
+    let six = MarkedSocket { from: "::1".parse().unwrap(), ..wanted() };
     assert!(scene.refusal(six).await.contains("(IPv6)"));
 }
 
 #[tokio::test]
 async fn another_user_and_another_protocol_get_none() {
     let of_others = scene(&[me() + 1]);
-    of_others.ways.send_replace(Arc::new([wish().key()].into()));
-    assert!(ask(&of_others.path(), wish()).await.is_err());
+    of_others.ways.send_replace(Arc::new([wanted().key()].into()));
+    assert!(ask(&of_others.path(), wanted()).await.is_err());
     let ours = scene(&[me()]);
-    ours.ways.send_replace(Arc::new([wish().key()].into()));
-    let old = Wish { protocol: PROTOCOL - 1, ..wish() };
+    ours.ways.send_replace(Arc::new([wanted().key()].into()));
+    let old = MarkedSocket { protocol: PROTOCOL - 1, ..wanted() };
     assert!(ours.refusal(old).await.contains("restart the older process"));
 }
 
@@ -86,6 +86,6 @@ async fn garbage_and_silence_cost_nobody_else_an_answer() {
         let _ = stream.read_to_end(&mut end);
         assert!(end.is_empty(), "{garbage:?} is answered");
     }
-    assert!(scene.refusal(wish()).await.contains("no service"));
+    assert!(scene.refusal(wanted()).await.contains("no service"));
     drop(silent);
 }
