@@ -59,7 +59,7 @@ pub(crate) fn inside(out: &Path, shape: Shape, _: &Orders) -> Result<()> {
     answers_return_directly(&world, out)?;
     health_is_obeyed(&mut world)?;
     if shape.choice.makes_its_own(Kind::L7) {
-        tunnels_are_checked(&world)?;
+        tunnels_are_checked(&mut world)?;
     }
     if shape.choice.dns == Stack::Weir {
         names::follow_health(&world)?;
@@ -161,15 +161,16 @@ fn watched(world: &World, out: &Path, name: &str, plan: &Plan) -> Result<crate::
 
 /// An L7 node that lives and answers, and loses what comes out of its tunnels, is taken out where checks go through the tunnels: for
 /// the family that it loses.
-fn tunnels_are_checked(world: &World) -> Result<()> {
+fn tunnels_are_checked(world: &mut World) -> Result<()> {
     world.check_through_tunnels()?;
     world.await_whole(KNOWN_WITHIN)?;
     let node = world.topology().of(Kind::L7).next().context("no L7 node")?;
     let first = node.interfaces.first().context("an L7 node without interfaces")?;
     let addresses: Vec<_> = first.addresses.iter().map(|(address, _)| *address).collect();
+    let name = node.name.clone();
     let balancers = world.topology().of(Kind::L4).map(|node| node.name.clone()).collect::<Vec<_>>();
     // A client is never reached through the tunnel that its packets come from, and a strict source check minds that.
-    world.fabric().sysctl(&node.name, &[("net.ipv4.conf.all.rp_filter", "1")])?;
+    world.fabric().sysctl(&name, &[("net.ipv4.conf.all.rp_filter", "1")])?;
     world.await_that("a node whose tunnels lose IPv4 is left for IPv4 only", KNOWN_WITHIN, || {
         for l4 in &balancers {
             for (service, nodes) in world.destinations(l4)? {
@@ -182,9 +183,20 @@ fn tunnels_are_checked(world: &World) -> Result<()> {
         Ok(None)
     })?;
     world.await_answers(Duration::ZERO).context("with a node that loses IPv4")?;
-    world.fabric().sysctl(&node.name, &[("net.ipv4.conf.all.rp_filter", "0")])?;
+    world.fabric().sysctl(&name, &[("net.ipv4.conf.all.rp_filter", "0")])?;
     world.await_whole(KNOWN_WITHIN)?;
-    println!("  tunnels   checks go through them: {} lost IPv4 there, and was left for IPv4 only", node.name);
+
+    // Nothing is known before the first check, and no check has a way in an empty kernel.
+    let first = balancers.first().context("no L4 node")?;
+    world.kill(first)?;
+    world.fabric().run(first, &["/usr/sbin/ipvsadm", "--clear"])?;
+    let began = std::time::Instant::now();
+    world.start(first)?;
+    world.await_whole(KNOWN_WITHIN)?;
+    println!(
+        "  tunnels   checks go through them: {name} lost IPv4 there, and was left for IPv4 only; {first} began anew in {}",
+        say::elapsed(began.elapsed())
+    );
     Ok(())
 }
 
