@@ -12,7 +12,7 @@ use weir_dns::stats::{DECIDERS, HOWS, RCODES, Stats};
 use super::DnsNode;
 
 /// The DNS server. Field names are a promise to scripts.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct DnsStatus {
     /// Addresses listened to, UDP and TCP.
     pub(crate) listen: Vec<String>,
