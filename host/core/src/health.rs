@@ -19,6 +19,7 @@
 //! | `asked` | what a judge is told beside an observation |
 //! | `cadence` | when the next check is due, spread over time |
 //! | `check` | rise and fall |
+//! | `load` | how busy a server says it is |
 //! | `slow_start` | how a server that comes back grows |
 //! | `spec` | what the fleet file says of all this |
 //! | `status` | bits, and the state that they make |
@@ -29,6 +30,7 @@ mod agent;
 mod asked;
 mod cadence;
 mod check;
+mod load;
 mod server;
 mod slow_start;
 mod spec;
@@ -40,6 +42,7 @@ pub use agent::{
 };
 pub use asked::{Asked, TICK};
 pub use check::CheckHealth;
+pub use load::Load;
 pub use server::{Action, Event, OperatorCommand, ServerHealth};
 pub use spec::{AgentTiming, CheckTiming, HealthSpec, MIN_INTERVAL};
 pub use status::{Bits, Cause, Operator, Status};

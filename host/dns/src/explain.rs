@@ -77,7 +77,7 @@ fn network(text: &str) -> Option<(IpAddr, u8)> {
 }
 
 /// An answer, and how it came about. Field names are a promise to scripts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Explanation {
     /// The name that was asked for.
     pub name: String,
@@ -101,7 +101,7 @@ pub struct Explanation {
 }
 
 /// A decision of a policy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Decided {
     /// Its name in the fleet file.
     pub name: String,
@@ -122,7 +122,7 @@ pub struct Decided {
 }
 
 /// An address of a policy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Standing {
     /// The address.
     pub address: IpAddr,
@@ -132,6 +132,8 @@ pub struct Standing {
     pub reason: String,
     /// As configured.
     pub weight: u16,
+    /// 0.0 is idle and 1.0 full; `None` where nobody says.
+    pub load: Option<f32>,
     /// Where it stands in the answer, from 1; `None` where it is not in it.
     pub answered: Option<usize>,
 }
@@ -208,6 +210,7 @@ impl Policies for Noted<'_> {
             state: candidate.address.state.as_str(),
             reason: candidate.reason.to_string(),
             weight: candidate.address.weight,
+            load: candidate.address.load,
             answered: addresses.iter().position(|a| *a == candidate.address.ip).map(|at| at + 1),
         });
         self.decided = Some(Decided {

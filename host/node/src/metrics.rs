@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 use weir_core::model::State;
 use weir_wasm::CustomValue;
 
+use crate::dns::status::AddressStatus;
 use crate::l4::NODES;
 use crate::status::{NodeStatus, PoolStatus, ServerStatus};
 
@@ -200,16 +201,19 @@ fn dns(out: &mut Out, status: &NodeStatus) -> Result<(), Error> {
     )?;
     let serials = dns.zones.iter().map(|z| (vec![("zone", z.name.as_str())], f64::from(z.serial)));
     out.gauges("dns_zone_serial", "Serial number of the zone that is served", serials)?;
-    let of_address = |value: fn(State) -> f64| {
+    let of_address = |value: fn(&AddressStatus) -> Option<f64>| {
         let policies = dns.policies.iter();
         policies.flat_map(move |policy| {
-            policy.addresses.iter().map(move |a| {
-                (vec![("policy", policy.name.as_str()), ("address", a.address.as_str())], value(a.state))
+            policy.addresses.iter().filter_map(move |a| {
+                let labels = vec![("policy", policy.name.as_str()), ("address", a.address.as_str())];
+                Some((labels, value(a)?))
             })
         })
     };
-    let up = of_address(|state| f64::from(u8::from(state == State::Up)));
+    let up = of_address(|a| Some(f64::from(u8::from(a.state == State::Up))));
     out.gauges("dns_address_up", "Whether an address may be answered", up)?;
+    let load = of_address(|a| a.load.map(f64::from));
+    out.gauges("dns_address_load", "What its check's answers say of its load: 0 is idle, 1 is full", load)?;
     let fault = f64::from(u8::from(dns.state_file_fault.is_none()));
     out.gauges("dns_state_file_ok", "Whether what the state file says now is in force", [(vec![], fault)])
 }

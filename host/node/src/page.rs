@@ -1,5 +1,7 @@
 //! The status page: the same value as `weir status`, for a browser. No script, nothing fetched from elsewhere.
 
+mod dns;
+
 use std::fmt::Write;
 
 use weir_core::model::State;
@@ -48,6 +50,9 @@ pub(crate) fn render(status: &NodeStatus) -> String {
     for pool in &status.pools {
         pool_section(&mut out, pool);
     }
+    if let Some(dns) = &status.dns {
+        dns::section(&mut out, dns);
+    }
     plugins(&mut out, status);
     out.push_str(
         "<p class=sub style='margin-top:2rem'><a href=/status>JSON</a> <a href=/metrics>metrics</a></p>",
@@ -56,6 +61,9 @@ pub(crate) fn render(status: &NodeStatus) -> String {
 }
 
 fn services(out: &mut String, status: &NodeStatus) {
+    if status.services.is_empty() {
+        return;
+    }
     out.push_str("<h2>Services</h2><table><tr><th>service<th>addresses<th>pool<th>healthcheck");
     for s in &status.services {
         let (class, word) = if s.healthy { ("up", "serving") } else { ("down", "not serving") };

@@ -53,6 +53,8 @@ pub enum Seen {
         body: Vec<u8>,
         /// From the start of the check to the end of the head.
         latency: Duration,
+        /// What its header says that is to say a load, if it has that header. Several are joined, which no load is.
+        load: Option<Vec<u8>>,
     },
 }
 
@@ -60,7 +62,7 @@ impl From<Seen> for Observation {
     fn from(seen: Seen) -> Self {
         match seen {
             Seen::Tcp(latency) => Self::Tcp(latency),
-            Seen::Http { status, body, latency } => Self::Http { status, body, latency },
+            Seen::Http { status, body, latency, .. } => Self::Http { status, body, latency },
         }
     }
 }

@@ -85,6 +85,28 @@ impl<'a> Scene<'a> {
         idle: &[String],
         act: impl FnOnce(&mut World) -> Result<()>,
     ) -> Result<()> {
+        self.watched(what, node, idle, Duration::ZERO, act)
+    }
+
+    /// As [`Scene::phase`], before another one that finds what this one left. It lasts as long with every stack: what the next one
+    /// does would else meet more connections of before where a stack is quick.
+    pub(super) fn phase_before(
+        &mut self,
+        what: &str,
+        node: &str,
+        act: impl FnOnce(&mut World) -> Result<()>,
+    ) -> Result<()> {
+        self.watched(what, node, &[], WATCH_AT_MOST, act)
+    }
+
+    fn watched(
+        &mut self,
+        what: &str,
+        node: &str,
+        idle: &[String],
+        at_least: Duration,
+        act: impl FnOnce(&mut World) -> Result<()>,
+    ) -> Result<()> {
         self.clients.mark(&mark(what, self.phases.len()))?;
         let began = Instant::now();
         act(self.world).with_context(|| format!("{node}, {what}"))?;
@@ -102,7 +124,10 @@ impl<'a> Scene<'a> {
             samples.push(Sample { at: began.elapsed().as_secs_f64(), open: self.world.open_by_l7()? });
             let since = began.elapsed().saturating_sub(took);
             let settled = told.is_some_and(|told| began.elapsed() >= told + self.stall + AFTER_STALL);
-            let is_over = settled && self.is_quiet() && balance::since(&samples, &should).is_some();
+            let is_over = settled
+                && since >= at_least
+                && self.is_quiet()
+                && balance::since(&samples, &should).is_some();
             if is_over || since >= WATCH_AT_MOST {
                 break;
             }

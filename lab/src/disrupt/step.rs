@@ -121,7 +121,7 @@ fn flap(scene: &mut Scene<'_>) -> Result<()> {
 fn return_then_move(scene: &mut Scene<'_>) -> Result<()> {
     let (node, idle) = victim(scene, Kind::L7)?;
     scene.phase("killed", &node, &idle, |world| world.kill(&node))?;
-    scene.phase("started", &node, &[], |world| world.start(&node))?;
+    scene.phase_before("started", &node, |world| world.start(&node))?;
     scene.phase("ECMP moved", "routers", &[], |world| world.move_ecmp().map(drop))
 }
 
@@ -143,7 +143,7 @@ fn add(scene: &mut Scene<'_>) -> Result<()> {
 
 fn add_then_move(scene: &mut Scene<'_>) -> Result<()> {
     let spare = scene.spare()?;
-    scene.phase("added", &spare, &[], |world| world.add_l7().map(drop))?;
+    scene.phase_before("added", &spare, |world| world.add_l7().map(drop))?;
     scene.phase("ECMP moved", "routers", &[], |world| world.move_ecmp().map(drop))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! **When to use it.** Sites of different size, or a new one that gets a little of the traffic first. As gdnsd's plugin of
 //! the same name: where less than a part of all weight is up, the rest could not carry the load, and all addresses
-//! count as up. IPv4 and IPv6 are decided apart.
+//! count as up. IPv4 and IPv6 are decided apart. Where addresses say their load, a busy one can be given less.
 //!
 //! **What it costs.** A call for each query, unless `repeat-ms` allows the host to repeat an answer.
 //!
@@ -13,6 +13,9 @@
 //! mode = single
 //! # Percent of all configured weight that has to be up; else all count as up. 0 never does so.
 //! up-threshold = 50
+//! # Percent of load from which on an address weighs less: all of its weight there, none when it is full. Where all are full, all
+//! # weigh as configured; so does one of which nobody says a load. 100 never sheds.
+//! shed-over = 100
 //! ```
 
 use weir_plugin::dns_answers::{A, AAAA, Address, Decision, DnsAnswers, Names, Order, Question, Settings};
@@ -24,6 +27,7 @@ pub struct Weighted {
     settings: Settings,
     multi: bool,
     up_threshold: u64,
+    shed_over: f32,
     names: Names<[Family; 2]>,
 }
 
@@ -53,8 +57,9 @@ impl Plugin for Weighted {
         let settings = Settings::take(&mut config, Order::Shuffled)?;
         let multi = config.word("mode", &[("single", false), ("multi", true)], false)?;
         let up_threshold = config.number("up-threshold", 0..=100, 50)?;
+        let shed_over = f32::from(config.number("shed-over", 0..=100, 100u8)?) / 100.0;
         config.finish()?;
-        Ok(Self { settings, multi, up_threshold, names: Names::default() })
+        Ok(Self { settings, multi, up_threshold, shed_over, names: Names::default() })
     }
 }
 
@@ -79,7 +84,20 @@ impl DnsAnswers for Weighted {
     }
 }
 
+/// The share of an address that is not too busy.
+const WHOLE: u8 = 128;
+
 impl Weighted {
+    /// How much of its weight an address has, of [`WHOLE`].
+    fn share(&self, address: &Address) -> u32 {
+        if address.load > self.shed_over {
+            let spare = (1.0 - address.load) / (1.0 - self.shed_over);
+            (spare.clamp(0.0, 1.0) * f32::from(WHOLE)).round() as u32
+        } else {
+            u32::from(WHOLE)
+        }
+    }
+
     fn family(&self, addresses: &[Address], record_type: u16) -> Family {
         let all = || (0..).zip(addresses).filter(|(_, address)| address.is_of(record_type));
         let sum = |up: bool| -> u64 {
@@ -89,15 +107,23 @@ impl Weighted {
         // As gdnsd: rounded up, so that half of 3 is 2.
         let all_up = sum(true) < (sum(false) * self.up_threshold).div_ceil(100);
         let counts = |address: &Address| all_up || address.state.is_up();
-        let with = |least: u32| -> Vec<Candidate> {
+        let with = |least: u32, share: &dyn Fn(&Address) -> u32| -> Vec<Candidate> {
             let good = all().filter(|(_, address)| counts(address) && address.weight >= least);
-            good.map(|(index, Address { weight, .. })| Candidate { address: index, weight: (*weight).max(1) })
-                .collect()
+            let weighed = good.map(|(index, address)| Candidate {
+                address: index,
+                weight: address.weight.max(1) * share(address),
+            });
+            weighed.filter(|candidate| candidate.weight > 0).collect()
         };
-        let mut candidates = with(1);
+        let whole = |_: &Address| 1;
+        // Where too few are up, a busy one is still better than one that is dead.
+        let mut candidates = if all_up { with(1, &whole) } else { with(1, &|address| self.share(address)) };
+        if candidates.is_empty() {
+            candidates = with(1, &whole);
+        }
         if candidates.is_empty() {
             // Weight 0 is for when nothing else is up.
-            candidates = with(0);
+            candidates = with(0, &whole);
         }
         Family {
             draws: Alias::new(candidates.iter().map(|candidate| candidate.weight)),
@@ -164,6 +190,33 @@ mod tests {
         near(&counts, &[("192.0.2.1", 4000), ("192.0.2.3", 5000)]);
         let never = count(&mut zone("up-threshold = 0", &[1, 9], &[1]), 100);
         assert_eq!(never, BTreeMap::from([("192.0.2.1".into(), 100)]));
+    }
+
+    /// Addresses of these loads, of weight 1.
+    fn loaded(config: &str, loads: &[f32], down: &[usize]) -> Zone<Weighted> {
+        let mut zone = Zone::new(config).unwrap();
+        let busy = |(n, load): (u32, &f32)| Address { load: *load, ..Address::up(&format!("192.0.2.{n}")) };
+        let mut addresses: Vec<Address> = (1..).zip(loads).map(busy).collect();
+        down.iter().for_each(|at| addresses[*at].state = State::Down);
+        zone.update("www", &addresses);
+        zone
+    }
+
+    #[test]
+    fn an_address_over_the_limit_is_given_less_the_busier_it_is_and_none_when_it_is_full() {
+        let mut zone = loaded("shed-over = 50", &[0.75, 0.5, -1.0, 1.0], &[]);
+        let owed = [("192.0.2.1", 2000), ("192.0.2.2", 4000), ("192.0.2.3", 4000)];
+        near(&count(&mut zone, 10_000), &owed);
+        let mut several = loaded("shed-over = 50\nmode = multi", &[0.75, 0.5, 1.0], &[]);
+        near(&count(&mut several, 10_000), &[("192.0.2.1", 5000), ("192.0.2.2", 10_000)]);
+    }
+
+    #[test]
+    fn load_plays_no_part_where_nobody_sheds_or_all_are_full_or_too_few_are_up() {
+        let both = [("192.0.2.1", 5000), ("192.0.2.2", 5000)];
+        near(&count(&mut loaded("", &[1.0, 0.0], &[]), 10_000), &both);
+        near(&count(&mut loaded("shed-over = 0", &[1.0, 1.0], &[]), 10_000), &both);
+        near(&count(&mut loaded("shed-over = 80\nup-threshold = 100", &[1.0, -1.0], &[1]), 10_000), &both);
     }
 
     #[test]

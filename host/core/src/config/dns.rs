@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::check::Check;
 use super::default;
 use super::node::Access;
-use super::value::{AbsolutePath, Name, Period};
+use super::value::{AbsolutePath, Name, Period, Token};
 use crate::health::HealthSpec;
 use crate::model::MAX_WEIGHT;
 
@@ -184,6 +184,9 @@ pub struct DnsPolicy {
     /// Health check of each address. Absent: none, an address counts as up. `port` must be written for `"tcp"`, and is 80 for `"http"`
     /// where it is not.
     pub check: Option<Check>,
+    /// The header of the answer to the check in which an address says its load, for plugins that shed it: `0.42` or `42%`, full at most.
+    /// A load that the answers of `fall` checks in a row did not say is forgotten. Absent: nobody says a load.
+    pub load_header: Option<Token>,
     /// What is answered while no address of the type that is asked for is up.
     #[serde(default)]
     pub all_down: AllDown,

@@ -3,6 +3,7 @@
 use super::agent::{Admin, AgentReport, Weight};
 use super::cadence::Cadence;
 use super::check::{Check, CheckHealth};
+use super::load::{LastLoad, Load};
 use super::slow_start::{SlowStart, scaled};
 use super::spec::HealthSpec;
 use super::status::{Bits, Cause, Operator, Status};
@@ -21,6 +22,9 @@ pub enum Event {
     CheckFailed(String),
     /// It could not be tried, and why: this node is at fault, and nothing is known of the server that was not known before.
     CheckUntried(String),
+    /// The answer to the check that is under way says how busy the server is, or what is wrong with what it says. It counts
+    /// when the check ends, whatever comes of that. Ignored where no check is under way.
+    LoadSaid(Result<Load, String>),
     /// The question that [`Action::StartAgentCheck`] started was answered.
     Agent(AgentReport),
     /// It was not, or with a line that cannot be used, and why. Neutral: an agent that died must not take its server with it.
@@ -106,6 +110,7 @@ pub struct ServerHealth {
     judgement: Option<String>,
     check: Option<Check>,
     agent: Option<Cadence>,
+    load: LastLoad,
     slow_start: Option<SlowStart>,
     /// Whether there was a first opinion; coming up before it is no coming back, and starts at full weight.
     settled: bool,
@@ -147,6 +152,7 @@ impl ServerHealth {
             judgement: None,
             check: None,
             agent: None,
+            load: LastLoad::default(),
             slow_start: None,
             settled: false,
             status: Status {
@@ -157,6 +163,8 @@ impl ServerHealth {
                 reason: String::new(),
                 note: None,
                 judgement: None,
+                load: None,
+                load_fault: None,
                 since: now,
                 slow_start: None,
                 bits: Bits::default(),
@@ -189,8 +197,18 @@ impl ServerHealth {
 
     /// Takes one event in. Whatever is due by `now` is started too, whatever the event.
     pub fn handle(&mut self, event: Event, now: Moment) -> Vec<Action> {
+        let ends_check =
+            matches!(event, Event::CheckPassed | Event::CheckFailed(_) | Event::CheckJudged { .. });
+        if ends_check && let Some(timing) = self.spec.check.filter(|_| self.is_check_under_way()) {
+            self.load.check_ended(timing.fall);
+        }
         match event {
             Event::Timer => {}
+            Event::LoadSaid(said) => {
+                if self.is_check_under_way() {
+                    self.load.said(said);
+                }
+            }
             Event::CheckPassed => self.check_ended(Ok(()), now),
             Event::CheckFailed(reason) => self.check_ended(Err(reason), now),
             Event::CheckUntried(why) => {
@@ -227,6 +245,7 @@ impl ServerHealth {
                 if let Some(check) = &mut self.check {
                     check.relocate(now);
                 }
+                self.load = LastLoad::default();
             }
         }
 
@@ -241,6 +260,10 @@ impl ServerHealth {
             actions.push(Action::StartAgentCheck);
         }
         actions
+    }
+
+    fn is_check_under_way(&self) -> bool {
+        self.check.as_ref().is_some_and(|check| check.cadence.is_under_way())
     }
 
     fn check_ended(&mut self, result: Result<(), String>, now: Moment) {
@@ -349,6 +372,10 @@ impl ServerHealth {
             }
         }
         self.bits.check = self.check.as_ref().map(Check::health);
+        if in_maint || self.check.is_none() {
+            // Nobody asks any more, so nothing that was said gets older.
+            self.load = LastLoad::default();
+        }
 
         let full_weight = self.bits.weight(self.spec.weight);
         let (state, cause) = self.bits.state(full_weight);
@@ -372,6 +399,8 @@ impl ServerHealth {
             reason: self.reason(state, cause),
             note: self.note(state),
             judgement: self.judgement.clone(),
+            load: self.load.load().filter(|_| works(state)),
+            load_fault: self.load.fault().map(str::to_owned),
             since: if state == self.status.state { self.status.since } else { now },
             slow_start: share,
             bits: self.bits,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::agent::{Admin, Health, Weight};
 use super::check::CheckHealth;
+use super::load::Load;
 use crate::model::State;
 use crate::pool::Standing;
 use crate::time::Moment;
@@ -122,6 +123,11 @@ pub struct Status {
     pub note: Option<String>,
     /// What its judge said last, in the words of agents; `None` where none was asked.
     pub judgement: Option<String>,
+    /// How busy its checks' answers say it is, in steps of 1/32; `None` where none of the last ones said it, and where the server is
+    /// down or in maintenance.
+    pub load: Option<Load>,
+    /// What is wrong with the load that it said last.
+    pub load_fault: Option<String>,
     /// Since when it is in this state.
     pub since: Moment,
     /// How far slow start is, in percent; `None` while there is none.

@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use weir_dns::explain::{Decided, Explanation};
 
+use super::status::percent;
+
 /// The answer first, as `dig` would print it, then who decided and from what.
 pub(crate) fn text(shown: &Explanation) -> String {
     let mut out = String::new();
@@ -64,11 +66,12 @@ fn decided(out: &mut String, policy: &Decided) {
             1 => String::new(),
             weight => format!(", weight {weight}"),
         };
+        let load = standing.load.map(|load| format!(", load {}", percent(load))).unwrap_or_default();
         let why = match standing.reason.as_str() {
             "" => String::new(),
             reason => format!(": {reason}"),
         };
-        let _ = writeln!(out, "  {place:>3}  {} {}{weight}{why}", standing.address, standing.state);
+        let _ = writeln!(out, "  {place:>3}  {} {}{weight}{load}{why}", standing.address, standing.state);
     }
 }
 
@@ -80,11 +83,12 @@ mod tests {
 
     #[test]
     fn an_address_that_is_not_answered_says_why() {
-        let standing = |address: &str, state, reason: &str, answered| Standing {
+        let standing = |address: &str, state, reason: &str, answered: Option<usize>| Standing {
             address: address.parse().unwrap(),
             state,
             reason: reason.to_owned(),
             weight: 1,
+            load: answered.map(|_| 0.40625),
             answered,
         };
         let shown = Explanation {
@@ -117,7 +121,7 @@ mod tests {
              policy web (/etc/weir/zones/example.org:9): all addresses that are up, in turn\n  \
              TTL 60 (decided 300, the zone allows 60); for everybody\n    \
              -  198.51.100.1 down: the state file says so\n    \
-             1  198.51.100.2 up\n\
+             1  198.51.100.2 up, load 41%\n\
              the client is at country DE\n"
         );
     }

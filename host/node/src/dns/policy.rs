@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use weir_core::config::{DnsAddress, DnsPolicy, Fleet, Name};
 use weir_core::dns::answer::choose::ChooserSource;
-use weir_probe::check::Check;
+use weir_probe::check::{Check, Method};
 use weir_probe::watch::{Watch, Watched};
 use weir_wasm::{HostedChooser, InstanceSpec};
 
@@ -56,9 +56,15 @@ impl Change {
         workers: usize,
     ) -> anyhow::Result<Self> {
         let place = |address: &DnsAddress| SocketAddr::new(address.address, HTTP_PORT);
-        let check = config.check.as_ref();
-        let checks =
-            config.addresses.iter().map(|a| check.map(|c| settings::check(c, place(a), false)).transpose());
+        let check = |address: &DnsAddress| -> anyhow::Result<Option<Check>> {
+            let Some(check) = &config.check else { return Ok(None) };
+            let mut check = settings::check(check, place(address), false)?;
+            if let (Method::Http(http), Some(header)) = (&check.method, &config.load_header) {
+                check.method = Method::Http(http.clone().saying_load_in(header));
+            }
+            Ok(Some(check))
+        };
+        let checks = config.addresses.iter().map(check);
         let checks = checks.collect::<anyhow::Result<_>>().with_context(|| format!("dns.policies.{name}"))?;
         let old = running.and_then(|r| r.plugin.as_ref());
         let new = config
@@ -98,6 +104,7 @@ impl RunningPolicy {
         let config = DnsPolicy {
             plugin: None,
             check: None,
+            load_header: None,
             all_down: weir_core::config::AllDown::default(),
             fallback: Vec::new(),
             min_ttl: weir_core::config::DNS_MIN_TTL,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde::Serialize;
+use weir_core::health::Status;
 use weir_core::model::State;
 use weir_core::time::Moment;
 use weir_dns::stats::{DECIDERS, HOWS, RCODES, Stats};
@@ -11,7 +12,7 @@ use weir_dns::stats::{DECIDERS, HOWS, RCODES, Stats};
 use super::DnsNode;
 
 /// The DNS server. Field names are a promise to scripts.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct DnsStatus {
     /// Addresses listened to, UDP and TCP.
     pub(crate) listen: Vec<String>,
@@ -90,6 +91,8 @@ pub(crate) struct AddressStatus {
     pub(crate) state: State,
     /// As configured.
     pub(crate) weight: u16,
+    /// 0.0 is idle and 1.0 full; `None` where nobody says.
+    pub(crate) load: Option<f32>,
     /// Why it is not up; empty where it is.
     pub(crate) reason: String,
     /// What is odd without having decided anything.
@@ -123,8 +126,9 @@ impl DnsNode {
                     address: candidate.address.ip.to_string(),
                     state: candidate.address.state,
                     weight: candidate.address.weight,
+                    load: candidate.address.load,
                     reason: candidate.reason.to_string(),
-                    note: status.and_then(|s| s.note.clone()),
+                    note: status.and_then(note),
                     state_seconds: status.map_or(0, |s| now.since(s.since).as_secs()),
                 }
             });
@@ -180,6 +184,18 @@ impl DnsNode {
     }
 }
 
+/// What is odd about an address without having decided anything.
+fn note(status: &Status) -> Option<String> {
+    let odd: Vec<&str> =
+        [&status.note, &status.load_fault].into_iter().filter_map(Option::as_deref).collect();
+    (!odd.is_empty()).then(|| odd.join("; "))
+}
+
+/// A load for a person.
+pub(crate) fn percent(load: f32) -> String {
+    format!("{:.0}%", load * 100.0)
+}
+
 /// What needs somebody's attention, one sentence each.
 pub(crate) fn troubles(status: &DnsStatus) -> Vec<String> {
     let mut troubles = Vec::new();
@@ -232,9 +248,10 @@ pub(crate) fn text(status: &DnsStatus, table: impl Fn(&mut String, &[&str], Vec<
         let addresses = policy.addresses.iter().map(|a| {
             let state = if a.state == State::Up { "up".to_owned() } else { a.state.as_str().to_uppercase() };
             let why = if a.reason.is_empty() { a.note.clone().unwrap_or_default() } else { a.reason.clone() };
-            vec![a.address.clone(), state, format!("{}s", a.state_seconds), a.weight.to_string(), why]
+            let load = a.load.map_or_else(|| "-".to_owned(), percent);
+            vec![a.address.clone(), state, format!("{}s", a.state_seconds), a.weight.to_string(), load, why]
         });
-        table(&mut out, &["address", "state", "for", "weight", "why"], addresses.collect());
+        table(&mut out, &["address", "state", "for", "weight", "load", "why"], addresses.collect());
     }
     out
 }

@@ -25,6 +25,7 @@ const MAX_FIELDS: usize = 128;
 pub struct HttpCheck {
     request: Vec<u8>,
     expect: Vec<RangeInclusive<u16>>,
+    load_header: Option<String>,
 }
 
 /// Why a request cannot be made of a host and a path. Whoever wrote the fleet file is at fault.
@@ -56,7 +57,13 @@ impl HttpCheck {
             "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: weir-check\r\nAccept: */*\r\nConnection: close\r\n\r\n"
         )
         .into_bytes();
-        Ok(Self { request, expect })
+        Ok(Self { request, expect, load_header: None })
+    }
+
+    /// The same, and the answer says the server's load in this header.
+    #[must_use]
+    pub fn saying_load_in(self, header: &str) -> Self {
+        Self { load_header: Some(header.to_owned()), ..self }
     }
 
     pub(super) fn judge(&self, status: u16, address: SocketAddr) -> Result<(), CheckError> {
@@ -81,25 +88,30 @@ impl HttpCheck {
         // One write, so that a server which reads once sees both.
         let question = [proxy, &self.request].concat();
         limit.within(Stage::Send, stream.write_all(&question)).await?;
-        let head = read_head(limit, &mut stream).await?;
+        let head = read_head(limit, &mut stream, self.load_header.as_deref()).await?;
         let latency = limit.started.elapsed();
         let body = Body::new(head.framing, head.rest).read(limit, &mut stream).await?;
-        Ok(Seen::Http { status: head.status, body, latency })
+        Ok(Seen::Http { status: head.status, body, latency, load: head.load })
     }
 }
 
 struct Head {
     status: u16,
     framing: Framing,
+    load: Option<Vec<u8>>,
     /// What was read of the body already.
     rest: Vec<u8>,
 }
 
-async fn read_head(limit: &Limit, stream: &mut TcpStream) -> Result<Head, CheckError> {
+async fn read_head(
+    limit: &Limit,
+    stream: &mut TcpStream,
+    load_header: Option<&str>,
+) -> Result<Head, CheckError> {
     let address = limit.address;
     let mut buffer = Vec::with_capacity(1024);
     loop {
-        while let Some(head) = parse(&buffer, address)? {
+        while let Some(head) = parse(&buffer, address, load_header)? {
             if head.status >= 200 {
                 return Ok(head);
             }
@@ -116,7 +128,7 @@ async fn read_head(limit: &Limit, stream: &mut TcpStream) -> Result<Head, CheckE
 }
 
 /// `None` while the head is not complete.
-fn parse(buffer: &[u8], address: SocketAddr) -> Result<Option<Head>, CheckError> {
+fn parse(buffer: &[u8], address: SocketAddr, load_header: Option<&str>) -> Result<Option<Head>, CheckError> {
     let not_http = |why: String| CheckError::NotHttp { address, why };
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut response = httparse::Response::new(&mut fields);
@@ -127,6 +139,14 @@ fn parse(buffer: &[u8], address: SocketAddr) -> Result<Option<Head>, CheckError>
     };
     let status = response.code.ok_or_else(|| not_http("no status".to_owned()))?;
     let framing = Framing::of(status, response.headers).map_err(|why| not_http(why.to_owned()))?;
+    let load = load_header.and_then(|name| values(response.headers, name));
     let rest = buffer.get(length..).unwrap_or_default().to_vec();
-    Ok(Some(Head { status, framing, rest }))
+    Ok(Some(Head { status, framing, load, rest }))
+}
+
+/// All values of a header as one, as if they stood in one line; `None` where there is none.
+fn values(headers: &[httparse::Header<'_>], name: &str) -> Option<Vec<u8>> {
+    let values: Vec<_> =
+        headers.iter().filter(|h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value).collect();
+    (!values.is_empty()).then(|| values.join(&b", "[..]))
 }

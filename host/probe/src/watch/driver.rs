@@ -243,9 +243,12 @@ impl<F: FnMut(&Arc<str>, &Status) + Send + 'static> Driver<F> {
             Kind::Agent => Outcome::Event(Event::AgentFailed(broken())),
             Kind::Tick => Outcome::Event(Event::Timer),
         });
+        if let Outcome::Seen(_, _, Some(load)) = &outcome {
+            self.event(&name, Event::LoadSaid(load.clone()));
+        }
         let event = match outcome {
             Outcome::Event(event) => event,
-            Outcome::Seen(seen, counts) if judge.is_some() => {
+            Outcome::Seen(seen, counts, _) if judge.is_some() => {
                 let question = |said| Event::CheckJudged { said, seen: counts };
                 return self.ask(&name, kind, seen, Box::new(question));
             }
@@ -258,8 +261,8 @@ impl<F: FnMut(&Arc<str>, &Status) + Send + 'static> Driver<F> {
                 let counts = judge.is_some_and(|judge| judge.is_by(&by));
                 question(if counts { said } else { Judgement::Nobody })
             }
-            Outcome::Seen(_, Ok(())) => Event::CheckPassed,
-            Outcome::Seen(_, Err(why)) => Event::CheckFailed(why),
+            Outcome::Seen(_, Ok(()), _) => Event::CheckPassed,
+            Outcome::Seen(_, Err(why), _) => Event::CheckFailed(why),
             Outcome::Line(_, Ok(report)) => Event::Agent(report),
             Outcome::Line(_, Err(why)) => Event::AgentFailed(why),
         };

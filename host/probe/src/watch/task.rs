@@ -1,11 +1,11 @@
 //! What the tasks of a [`Watch`](super::Watch) do, and what comes of them.
 
 use tokio::task::{AbortHandle, JoinSet};
-use weir_core::health::{AgentReport, Event, Judgement, MAX_LINE, Observation, parse_agent_line};
+use weir_core::health::{AgentReport, Event, Judgement, Load, MAX_LINE, Observation, parse_agent_line};
 
 use super::{Judged, Watched};
 use crate::agent::AgentFailure;
-use crate::check::CheckError;
+use crate::check::{CheckError, Seen};
 
 /// What a task does. A question to a judge about a check is a part of that check, and so with an agent's line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,8 +19,8 @@ pub(super) enum Kind {
 pub(super) enum Outcome {
     /// News for the machine.
     Event(Event),
-    /// What a check saw, and what counts where nobody judges it.
-    Seen(Observation, Result<(), String>),
+    /// What a check saw, what counts where nobody judges it, and what the answer says of the server's load.
+    Seen(Observation, Result<(), String>, Option<Result<Load, String>>),
     /// What an agent said, and the same.
     Line(String, Result<AgentReport, String>),
     /// What this judge answered, and what news that is.
@@ -37,10 +37,14 @@ pub(super) fn start_check(tasks: &mut JoinSet<Outcome>, watched: &Watched) -> Op
         match check.look(timeout).await {
             Ok(seen) => {
                 let counts = check.expects(&seen).map_err(|error| error.to_string());
-                Outcome::Seen(seen.into(), counts)
+                let load = match &seen {
+                    Seen::Http { load, .. } => load.as_deref().map(Load::parse),
+                    Seen::Tcp(_) => None,
+                };
+                Outcome::Seen(seen.into(), counts, load)
             }
             Err(error @ CheckError::Untried { .. }) => Outcome::Event(Event::CheckUntried(error.to_string())),
-            Err(error) => Outcome::Seen(Observation::Failed(error.to_string()), Err(error.to_string())),
+            Err(error) => Outcome::Seen(Observation::Failed(error.to_string()), Err(error.to_string()), None),
         }
     }))
 }

@@ -155,6 +155,31 @@ async fn an_agent_is_obeyed_and_its_silence_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_load_in_the_answer_to_a_check_is_known_of_its_server_until_answers_say_none() {
+    let (listener, address) = listener().await;
+    let header = Arc::new(std::sync::Mutex::new("X-Load: 75%\r\n"));
+    let says = Arc::clone(&header);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let answer = format!("HTTP/1.1 204 No Content\r\n{}\r\n", says.lock().unwrap());
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    let http = crate::check::HttpCheck::new("h", "/", vec![200..=299]).unwrap().saying_load_in("x-load");
+    let check = Check { address, proxy_line: false, sockets: Sockets::Any, method: Method::Http(http) };
+    let (watch, mut changes) = watch();
+    watch.set(vec![Watched { check: Some(check), ..tcp("a", address) }]);
+    let up = until(&mut changes, "a", State::Up).await;
+    assert_eq!(up.load.map(|load| load.to_string()).as_deref(), Some("75%"));
+    *header.lock().unwrap() = "X-Load: high\r\n";
+    let odd = until(&mut changes, "a", State::Up).await;
+    assert_eq!(odd.load_fault.as_deref(), Some("says the load `high`: write 0.42 or 42%"));
+    assert_eq!(odd.load, up.load);
+    *header.lock().unwrap() = "";
+    while until(&mut changes, "a", State::Up).await.load.is_some() {}
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_that_hangs_delays_no_other() {
     let (full, hanging) = listener().await; // accepts nothing; connects all the same, so give it an HTTP check
     let mut slow = tcp("slow", hanging);

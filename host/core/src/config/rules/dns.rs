@@ -107,6 +107,11 @@ fn policy_is_whole(name: &str, policy: &DnsPolicy, rules: &mut Rules<'_, '_, '_>
             );
         }
     }
+    if policy.load_header.is_some() && policy.check.as_ref().is_none_or(|c| c.kind != CheckType::Http) {
+        let message =
+            "`load-header` is one of the answer to a check of type \"http\": the policy has no such check";
+        rules.key(&here("load-header"), message.to_owned());
+    }
     if policy.min_ttl > policy.max_ttl {
         let message = format!("the lowest TTL, {}, is above the highest, {}", policy.min_ttl, policy.max_ttl);
         rules.value(&here("min-ttl"), message);

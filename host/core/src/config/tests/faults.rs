@@ -440,7 +440,7 @@ const CASES: &[Case] = &[
     (
         &[(
             "[services.www]",
-            "[dns.policies.p]\nplugin = \"none\"\nmin-ttl = \"1500ms\"\nmax-ttl = \"1s\"\nall-down = \"fallback\"\ncheck = { type = \"tcp\" }\n\
+            "[dns.policies.p]\nplugin = \"none\"\nmin-ttl = \"1500ms\"\nmax-ttl = \"1s\"\nall-down = \"fallback\"\ncheck = { type = \"tcp\" }\nload-header = \"x-load\"\n\
              addresses = [{ address = \"192.0.2.1\" }, { address = \"192.0.2.1\" }]\n[services.www]",
         )],
         &[
@@ -449,7 +449,8 @@ const CASES: &[Case] = &[
             "8:11: 1500ms is no TTL: whole seconds are sent",
             "10:12: all-down = \"fallback\" wants addresses in `fallback`",
             "11:9: a check of type \"tcp\" wants a `port`: addresses have none",
-            "12:53: 192.0.2.1 is there twice",
+            "12:1: `load-header` is one of the answer to a check of type \"http\": the policy has no such check",
+            "13:53: 192.0.2.1 is there twice",
         ],
     ),
     // DNS: a policy that is a pool, without addresses.

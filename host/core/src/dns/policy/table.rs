@@ -11,7 +11,7 @@ use super::ttl::time_to_change;
 use crate::config::{AllDown, Check, DnsAddress, DnsPolicy, Unlisted};
 use crate::dns::answer::choose::{Address, ChooserSource, Labels, Otherwise, Rules};
 use crate::dns::record::Type;
-use crate::health::Status;
+use crate::health::{Load, Status};
 use crate::model::State;
 
 /// An address, and what of it plugins are not told.
@@ -40,9 +40,10 @@ impl Candidate {
         let is_in_doubt = status.is_none_or(|s| s.note.is_some());
         let by_checks = time_to_change(timing.as_ref(), state, is_in_doubt).map_or(u32::MAX, seconds);
         let by_file = file.of(configured.address).and_then(|said| said.ttl).unwrap_or(u32::MAX);
+        let load = status.and_then(|s| s.load).map(Load::as_f32);
         let labels: Labels = configured.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
         Self {
-            address: Address { ip: configured.address, state, weight: configured.weight, load: None, labels },
+            address: Address { ip: configured.address, state, weight: configured.weight, load, labels },
             ttl: by_checks.min(by_file),
             reason: status.map_or("has not been checked yet".into(), |s| s.reason.as_str().into()),
         }
@@ -188,6 +189,8 @@ mod tests {
             reason: String::new(),
             note: note.map(str::to_owned),
             judgement: None,
+            load: None,
+            load_fault: None,
             slow_start: None,
             bits: Bits::default(),
             since: crate::time::Moment::ZERO,
@@ -227,6 +230,16 @@ mod tests {
         let up = status(State::Up, None);
         let candidate = Candidate::new(config, &config.addresses[1], Some(&up), &StateFile::default());
         assert_eq!((candidate.address.weight, candidate.address.state), (0, State::Up));
+    }
+
+    #[test]
+    fn the_load_that_its_check_heard_is_what_plugins_are_told_of_an_address() {
+        let fleet = fleet("");
+        let config = &fleet.dns.policies["web"];
+        let of = |status| Candidate::new(config, &config.addresses[0], status, &StateFile::default());
+        let busy = Status { load: Load::parse(b"75%").ok(), ..status(State::Up, None) };
+        assert_eq!(of(Some(&busy)).address.load, Some(0.75));
+        assert_eq!((of(Some(&status(State::Up, None))).address.load, of(None).address.load), (None, None));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::super::agent::{Health, parse};
 use super::super::spec::{AgentTiming, CheckTiming};
 use super::*;
 
+mod load;
 mod precedence;
 mod random;
 mod timeline;
@@ -84,6 +85,16 @@ impl Scene {
 
     fn fail(&mut self) {
         self.once(&Action::StartCheck, Event::CheckFailed("refused".into()));
+    }
+
+    /// A check passes whose answer says this load.
+    fn pass_with(&mut self, load: &str) {
+        self.once(&Action::StartCheck, Event::LoadSaid(Load::parse(load.as_bytes())));
+        self.on(Event::CheckPassed);
+    }
+
+    fn load(&self) -> Option<f32> {
+        self.machine.status().load.map(Load::as_f32)
     }
 
     fn agent(&mut self, line: &str) {

@@ -52,6 +52,32 @@ async fn the_request_is_small_complete_and_closes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_answer_says_its_load_in_the_header_that_is_named_and_nowhere_else() {
+    let load = async |header: Option<&str>, answer: &'static str| {
+        let address = server(async move |mut stream| {
+            request(&mut stream).await?;
+            stream.write_all(answer.as_bytes()).await
+        })
+        .await;
+        let http = HttpCheck::new("h", "/", vec![200..=200]).unwrap();
+        let http = header.map_or(http.clone(), |header| http.saying_load_in(header));
+        let check = Check { address, proxy_line: false, sockets: Sockets::Any, method: Method::Http(http) };
+        match check.look(SECOND).await.unwrap() {
+            Seen::Http { load, .. } => load.map(|load| String::from_utf8(load).unwrap()),
+            Seen::Tcp(_) => panic!("not an HTTP check"),
+        }
+    };
+    let answer = "HTTP/1.1 103 Early Hints\r\nX-Load: 1\r\n\r\nHTTP/1.1 200 OK\r\nX-LOAD:  0.5 \r\n\r\n";
+    assert_eq!(load(Some("x-load"), answer).await.as_deref(), Some("0.5"));
+    assert_eq!(load(Some("x-busy"), answer).await, None);
+    assert_eq!(load(None, answer).await, None);
+    let sick = "HTTP/1.1 503 Service Unavailable\r\nx-load: 99%\r\n\r\n";
+    assert_eq!(load(Some("X-Load"), sick).await.as_deref(), Some("99%"), "whatever the status");
+    let twice = "HTTP/1.1 200 OK\r\nx-load: 0.1\r\nx-load: 0.9\r\n\r\n";
+    assert_eq!(load(Some("x-load"), twice).await.as_deref(), Some("0.1, 0.9"), "it cannot be both");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_expected_status_passes_and_another_fails_by_name() {
     assert!(told("HTTP/1.1 200 OK\r\n\r\n").await.is_ok());
     assert!(told("HTTP/1.0 399 Whatever\r\n\r\n").await.is_ok());

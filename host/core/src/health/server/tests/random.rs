@@ -107,7 +107,7 @@ impl Model {
 
     fn take_in(&mut self, event: &Event) {
         match event {
-            Event::Timer | Event::AgentFailed(_) => {}
+            Event::Timer | Event::AgentFailed(_) | Event::LoadSaid(_) => {}
             Event::CheckUntried(_) => self.check_under_way = false,
             Event::CheckPassed | Event::CheckFailed(_) => {
                 if std::mem::take(&mut self.check_under_way) {
@@ -189,7 +189,7 @@ fn random_event(random: &mut Random) -> Event {
         "up ready 30%",
         "",
     ];
-    match random.below(25) {
+    match random.below(26) {
         0..=4 => Event::CheckPassed,
         5..=9 => Event::CheckFailed("refused".into()),
         10..=12 => says(random.one(&lines)),
@@ -214,6 +214,7 @@ fn random_event(random: &mut Random) -> Event {
         21 => Event::TickJudged(judgement(random, &lines)),
         22 => Event::Unspoken,
         23 => Event::CheckUntried("no way there".into()),
+        24 => Event::LoadSaid(random.one(&[Load::parse(b"0.5"), Load::parse(b"1"), Load::parse(b"much")])),
         _ => Event::Timer,
     }
 }
@@ -264,6 +265,8 @@ fn any_history_leads_to_the_state_that_all_that_was_said_adds_up_to() {
             let status = scene.machine.status();
             assert_eq!((status.state, status.weight), (model.state(), model.weight()), "{context}");
             assert_eq!(scene.machine.operator(), model.operator, "{context}");
+            let works = matches!(status.state, State::Up | State::Drain) && model.spec.check.is_some();
+            assert!(works || status.load.is_none(), "{context}");
             let changes = actions.iter().filter(|action| matches!(action, Action::Changed(_))).count();
             assert_eq!(changes, usize::from(*status != before), "{context}");
             if status.state != before.state {
