@@ -45,7 +45,7 @@ fn every_built_plugin_is_a_plugin_and_imports_what_the_host_offers() {
             "wrong-world" | "http-status" | "agent-words" | "latency-shed" | "queue-depth" | "misjudge" => {
                 "checking"
             }
-            "failover" | "weighted" | "multifo" | "subset" | "sticky-subnet" | "geo" => "answering",
+            "failover" | "weighted" | "multifo" | "subset" | "sticky-subnet" | "geo" | "chain" => "answering",
             _ => "scheduling",
         };
         for interface in ["lifecycle", kind] {

@@ -26,7 +26,7 @@
 use std::collections::BTreeMap;
 
 use weir_plugin::dns_answers::{
-    A, AAAA, Address, Decision, DnsAnswers, Names, Order, Question, Settings, best,
+    A, AAAA, Address, Decision, DnsAnswers, Names, Order, Question, Settings, Sites, best,
 };
 use weir_plugin::{Config, ConfigError, Description, Plugin};
 
@@ -34,16 +34,13 @@ use weir_plugin::{Config, ConfigError, Description, Plugin};
 #[derive(Debug)]
 pub struct Geo {
     settings: Settings,
-    site: String,
-    by: Vec<String>,
-    map: BTreeMap<String, Vec<String>>,
-    default: Vec<String>,
-    names: Names<[Sites; 2]>,
+    sites: Sites,
+    names: Names<[BySite; 2]>,
 }
 
 /// The good addresses of one record type.
 #[derive(Debug, Default)]
-struct Sites {
+struct BySite {
     by_site: BTreeMap<String, Vec<u32>>,
     all: Vec<u32>,
 }
@@ -58,50 +55,37 @@ impl Plugin for Geo {
     fn configure(config: &str) -> Result<Self, ConfigError> {
         let mut config = Config::parse(config)?;
         let settings = Settings::take(&mut config, Order::Listed)?;
-        let site = config.text("site").unwrap_or("site").to_owned();
-        let by = list(config.text("by").unwrap_or("country, continent"));
-        let map =
-            config.all("map.").into_iter().map(|(value, sites)| (value.to_owned(), list(sites))).collect();
-        let default = list(config.text("default").unwrap_or_default());
+        let sites = Sites::take(&mut config);
         config.finish()?;
-        Ok(Self { settings, site, by, map, default, names: Names::default() })
+        Ok(Self { settings, sites, names: Names::default() })
     }
 }
 
 impl DnsAnswers for Geo {
     fn update(&mut self, name: &str, addresses: &[Address]) {
-        let sites = [A, AAAA].map(|record_type| {
-            let mut sites = Sites { all: best(addresses, record_type), ..Sites::default() };
-            for index in &sites.all {
-                let site = addresses.get(*index as usize).and_then(|address| address.label(&self.site));
+        let families = [A, AAAA].map(|record_type| {
+            let mut family = BySite { all: best(addresses, record_type), ..BySite::default() };
+            for index in &family.all {
+                let site = addresses.get(*index as usize).and_then(|address| self.sites.of(address));
                 if let Some(site) = site {
-                    sites.by_site.entry(site.to_owned()).or_default().push(*index);
+                    family.by_site.entry(site.to_owned()).or_default().push(*index);
                 }
             }
-            sites
+            family
         });
-        self.names.set(name, sites);
+        self.names.set(name, families);
     }
 
     fn decide(&mut self, question: &Question) -> Decision {
         let Some([v4, v6]) = self.names.of(question) else { return Decision::Fallback };
-        let sites = if question.record_type == A { v4 } else { v6 };
-        let wanted = self.by.iter().filter_map(|label| self.map.get(question.label(label)?)).flatten();
-        let mut wanted = wanted.chain(&self.default);
-        let chosen = wanted.find_map(|site| sites.by_site.get(site)).unwrap_or(&sites.all);
+        let family = if question.record_type == A { v4 } else { v6 };
+        let mut wanted = self.sites.wanted(question);
+        let chosen = wanted.find_map(|site| family.by_site.get(site)).unwrap_or(&family.all);
         if chosen.is_empty() {
             return self.settings.none_up();
         }
-        let answer = self.settings.answer(chosen);
-        // Another network may be elsewhere; without a map nobody is.
-        let bits = if self.map.is_empty() { 0 } else { question.client_prefix };
-        answer.for_bits(bits, question).into()
+        self.settings.answer(chosen).for_bits(self.sites.bits(question), question).into()
     }
-}
-
-/// Words between commas.
-fn list(text: &str) -> Vec<String> {
-    text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
 #[cfg(test)]

@@ -47,14 +47,18 @@
 //! long ([`Answer::for_ms`]) the host may repeat it without asking: a change of any address ends that at once, so only an
 //! answer that is drawn anew for each query needs 0.
 
+mod network;
 mod settings;
+mod sites;
 
 use std::collections::HashMap;
 
 use crate::Plugin;
 pub use crate::bindings::exports::weir::policy::answering::{Address, Answer, Decision, Otherwise, Question};
 use crate::lifecycle::State;
+pub use network::NetworkBits;
 pub use settings::{Order, Settings};
+pub use sites::Sites;
 
 /// The record type of IPv4 addresses.
 pub const A: u16 = 1;

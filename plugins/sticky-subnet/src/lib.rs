@@ -17,7 +17,9 @@
 //! bits-v6 = 56
 //! ```
 
-use weir_plugin::dns_answers::{Address, Decision, DnsAnswers, Names, Order, Question, Settings, best};
+use weir_plugin::dns_answers::{
+    Address, Decision, DnsAnswers, Names, NetworkBits, Order, Question, Settings, best,
+};
 use weir_plugin::{Config, ConfigError, Description, Plugin};
 
 /// The policy.
@@ -25,7 +27,7 @@ use weir_plugin::{Config, ConfigError, Description, Plugin};
 pub struct StickySubnet {
     settings: Settings,
     count: usize,
-    bits: (u8, u8),
+    bits: NetworkBits,
     names: Names<Vec<Address>>,
 }
 
@@ -40,7 +42,7 @@ impl Plugin for StickySubnet {
         let mut config = Config::parse(config)?;
         let settings = Settings::take(&mut config, Order::Listed)?;
         let count = config.number("count", 1..=64, 1)?;
-        let bits = (config.number("bits-v4", 1..=32, 24)?, config.number("bits-v6", 1..=128, 56)?);
+        let bits = NetworkBits::take(&mut config)?;
         config.finish()?;
         Ok(Self { settings, count, bits, names: Names::default() })
     }
@@ -53,52 +55,15 @@ impl DnsAnswers for StickySubnet {
 
     fn decide(&mut self, question: &Question) -> Decision {
         let Some(addresses) = self.names.of(question) else { return Decision::Fallback };
-        let (v4, v6) = self.bits;
-        // A client is of one family whatever it asks for: A and AAAA of a network are chosen by the same bits.
-        let bits = if question.client.len() == 4 { v4 } else { v6 }.min(question.client_prefix);
-        let network = hash(0, &masked(&question.client, bits));
-        let mut ranked: Vec<(f64, u32)> = best(addresses, question.record_type)
-            .into_iter()
-            .filter_map(|index| {
-                let address = addresses.get(index as usize)?;
-                Some((score(hash(network, &address.ip), address.weight.max(1)), index))
-            })
-            .collect();
-        ranked.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-        let chosen: Vec<u32> = ranked.into_iter().take(self.count).map(|(_, index)| index).collect();
+        let mut chosen = best(addresses, question.record_type);
         if chosen.is_empty() {
             return self.settings.none_up();
         }
-        self.settings.answer(&chosen).for_bits(bits, question).into()
+        // Weighted rendezvous hashing: who leaves moves its own networks and nobody else's.
+        self.bits.rank(question, addresses, &mut chosen);
+        chosen.truncate(self.count);
+        self.settings.answer(&chosen).for_bits(self.bits.of(question), question).into()
     }
-}
-
-/// The first bits of an address; the rest is 0.
-fn masked(address: &[u8], bits: u8) -> Vec<u8> {
-    let mut left = u32::from(bits);
-    let keep = |byte: &u8| {
-        let kept = left.min(8);
-        left -= kept;
-        byte & !(0xffu16 >> kept) as u8
-    };
-    address.iter().map(keep).collect()
-}
-
-/// Of a uniform hash and a weight: the highest score of all wins as often as its weight says (weighted rendezvous hashing).
-fn score(hash: u64, weight: u32) -> f64 {
-    // In (0, 1), never at its ends.
-    let uniform = ((hash >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
-    -f64::from(weight) / uniform.ln()
-}
-
-/// FNV-1a, and then mixed as in SplitMix64: FNV alone leaves neighbours neighbours.
-fn hash(seed: u64, bytes: &[u8]) -> u64 {
-    let start = seed ^ 0xcbf2_9ce4_8422_2325;
-    let fnv = bytes.iter().fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
-    let mut z = fnv;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]
@@ -173,6 +138,5 @@ mod tests {
         let question = Question { record_type: weir_plugin::dns_answers::AAAA, ..question };
         let Decision::Answer(answer) = zone.decide(&question) else { panic!() };
         assert_eq!(answer.scope, 24);
-        assert_eq!(masked(&[0xff, 0xff, 0xff, 0xff], 20), [0xff, 0xff, 0xf0, 0]);
     }
 }

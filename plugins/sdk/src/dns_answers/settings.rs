@@ -2,13 +2,19 @@
 
 use std::ops::RangeInclusive;
 
-use super::{Answer, Decision, Otherwise};
+use super::network::{score, sort_by_score};
+use super::{Address, Answer, Decision, Otherwise};
 use crate::{Config, ConfigError, Random};
 
 /// The most addresses of an answer.
 const MOST: usize = 64;
 /// TTLs that make sense: 0 is for those who want to be asked each time, a week is what resolvers cap at.
 const TTL: RangeInclusive<u32> = 0..=604_800;
+
+/// For how long an answer may be repeated, milliseconds.
+const REPEAT_MS: RangeInclusive<u32> = 0..=3_600_000;
+/// For how long one is that is the same until an address changes, where nothing is said of it.
+const LISTED_MS: u32 = 60_000;
 
 /// In which order addresses are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +41,10 @@ pub enum Order {
 pub struct Settings {
     ttl: u32,
     order: Order,
-    repeat_ms: u32,
+    /// `None`: nothing was said of it.
+    repeat_ms: Option<u32>,
+    /// What is answered is drawn anew for each query.
+    draws: bool,
     none_up: Decision,
     random: Random,
 }
@@ -50,11 +59,8 @@ impl Settings {
         let ttl = config.number("ttl", TTL, u32::MAX)?;
         let order =
             config.word("order", &[("listed", Order::Listed), ("shuffled", Order::Shuffled)], order)?;
-        let repeat_ms = match order {
-            Order::Listed => 60_000,
-            Order::Shuffled => 0,
-        };
-        let repeat_ms = config.number("repeat-ms", 0..=3_600_000, repeat_ms)?;
+        let repeat_ms = config.number("repeat-ms", REPEAT_MS, u32::MAX)?;
+        let repeat_ms = Some(repeat_ms).filter(|said| REPEAT_MS.contains(said));
         let words = [
             ("host", None),
             ("all", Some(Otherwise::All)),
@@ -62,7 +68,14 @@ impl Settings {
             ("no-data", Some(Otherwise::NoData)),
         ];
         let none_up = config.word("none-up", &words, None)?.map_or(Decision::Fallback, Decision::NoneUp);
-        Ok(Self { ttl, order, repeat_ms, none_up, random: Random::from_host() })
+        let draws = order == Order::Shuffled;
+        Ok(Self { ttl, order, repeat_ms, draws, none_up, random: Random::from_host() })
+    }
+
+    /// What is answered is drawn anew for each query, whatever the order: without a word of `repeat-ms` it is not repeated.
+    #[must_use]
+    pub fn drawing(self) -> Self {
+        Self { draws: true, ..self }
     }
 
     /// These addresses for everybody, in this order or shuffled; without any, what is done when nothing is up.
@@ -77,7 +90,14 @@ impl Settings {
             self.random.shuffle(&mut addresses);
         }
         addresses.truncate(MOST);
-        Answer::of(addresses).with_ttl(self.ttl).for_ms(self.repeat_ms)
+        let repeat_ms = self.repeat_ms.unwrap_or(if self.draws { 0 } else { LISTED_MS });
+        Answer::of(addresses).with_ttl(self.ttl).for_ms(repeat_ms)
+    }
+
+    /// Puts addresses into an order that is drawn by weight, as if one after the other were drawn among those that are left.
+    pub fn draw(&mut self, addresses: &[Address], indices: &mut [u32]) {
+        let weight = |index: u32| addresses.get(index as usize).map_or(1, |address| address.weight.max(1));
+        sort_by_score(indices, |index| score(self.random.bits(), weight(index)));
     }
 
     /// What is done when nothing is up.
