@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::World;
-use crate::stack::bird;
+use crate::stack::{Stack, bird};
 use crate::topology::{Kind, address};
 
 /// Between two looks at the logs.
@@ -24,6 +24,8 @@ pub(crate) enum What {
     Bgp,
     /// A BFD session was up and is not any more.
     Bfd,
+    /// The L4 node itself heard nothing of a neighbor for too long. Where both ends say so, it was neither of them that stood still.
+    Silence,
 }
 
 /// A session that was lost.
@@ -41,6 +43,7 @@ impl fmt::Display for Lost {
         let what = match self.what {
             What::Bgp => "BGP",
             What::Bfd => "BFD",
+            What::Silence => return write!(f, "{} heard nothing of a neighbor", self.by),
         };
         write!(f, "{} lost its {what} session with {}", self.by, self.of)
     }
@@ -65,7 +68,9 @@ impl Sessions {
     /// From now on.
     pub(crate) fn new(world: &World) -> Result<Self> {
         let mut logs = Vec::new();
-        for (kind, program) in [(Kind::Router, "bird"), (Kind::Reflector, "gobgpd")] {
+        let own = (Kind::L4, "weir");
+        let all = [(Kind::Router, "bird"), (Kind::Reflector, "gobgpd")].into_iter();
+        for (kind, program) in all.chain((world.choice.l4 == Stack::Weir).then_some(own)) {
             for node in world.names(kind) {
                 let path = world.fabric.logs(&node).join(format!("{program}.log"));
                 let at =
@@ -88,6 +93,9 @@ impl Sessions {
         let mut all = Vec::new();
         for log in &mut self.logs {
             for line in log.news()?.lines() {
+                if is_silence(line) {
+                    all.push(Lost { by: log.node.clone(), of: log.node.clone(), what: What::Silence });
+                }
                 let Some((called, what)) = lost(line) else { continue };
                 if let Some(of) = self.nodes.get(called) {
                     all.push(Lost { by: log.node.clone(), of: of.clone(), what });
@@ -138,6 +146,11 @@ impl Log {
     }
 }
 
+/// Whether Weir says that BFD heard nothing for too long: `... WARN BFD down neighbor="R1-v4" diagnostic=1` (RFC 5880 §4.1).
+fn is_silence(line: &str) -> bool {
+    line.contains(" BFD down ") && line.trim_end().ends_with("diagnostic=1")
+}
+
 /// Whose session was lost by a line of BIRD's or GoBGP's log.
 fn lost(line: &str) -> Option<(&str, What)> {
     // BIRD: `... <TRACE> watched: Session to 192.0.2.132 changed state from Up to Down`
@@ -172,6 +185,8 @@ mod tests {
         let gobgp =
             "level=info msg=\"Peer Down\" Key=192.0.2.132 Reason=x State=BGP_FSM_ESTABLISHED Topic=Peer";
         assert_eq!(lost(gobgp), Some(("192.0.2.132", What::Bgp)));
+        assert!(is_silence("2026-11-29T17:38:09.897728Z  WARN BFD down neighbor=\"R1-v4\" diagnostic=1"));
+        assert!(!is_silence("2026-11-29T17:38:09.897728Z  WARN BFD down neighbor=\"R1-v4\" diagnostic=3"));
         for other in
             ["watched: Session to 192.0.2.132 changed state from Init to Up", "L4n1v4: Connection closed", ""]
         {
