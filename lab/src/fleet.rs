@@ -172,8 +172,26 @@ pub(crate) struct Dns {
     pub(crate) version: String,
     rate_limit: RateLimit,
     state_file: StateFile,
+    /// Where it listens over encrypted transports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls: Option<DnsTls>,
     /// Who decides addresses.
     pub(crate) policies: BTreeMap<String, Policy>,
+}
+
+/// `[dns.tls]`
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct DnsTls {
+    /// The certificate in PEM.
+    pub(crate) certificate: PathBuf,
+    /// Its key.
+    pub(crate) key: PathBuf,
+    /// TLS.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// HTTPS.
+    pub(crate) https: Vec<SocketAddr>,
+    /// QUIC.
+    pub(crate) quic: Vec<SocketAddr>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -216,6 +234,7 @@ impl Dns {
             version: String::new(),
             rate_limit: RateLimit { per_second: 0 },
             state_file: StateFile { path: folder.join("ext") },
+            tls: None,
             policies: BTreeMap::new(),
         })
     }

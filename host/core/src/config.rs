@@ -48,7 +48,7 @@ pub use changes::{Changes, changes};
 pub use check::{AgentCheck, Check, CheckType};
 pub use default::*;
 pub use dns::{
-    AllDown, Dns, DnsAddress, DnsPolicy, DnsTcp, Geography, MAX_DNS_ADDRESSES, MAX_DNS_CONNECTIONS,
+    AllDown, Dns, DnsAddress, DnsPolicy, DnsTcp, DnsTls, Geography, MAX_DNS_ADDRESSES, MAX_DNS_CONNECTIONS,
     RateLimit, StateFile, Unlisted,
 };
 pub use fault::{Errors, Fault};

@@ -9,8 +9,10 @@
 //! |---|---|
 //! | [`answer`] | which answer a query gets |
 //! | [`cookie`] | whether a client has proved its address |
+//! | [`https`] | what a request over HTTPS asks |
 //! | [`name`] | names |
 //! | [`policy`] | whose addresses are decided, and how they stand |
+//! | [`quic`] | what a stream of QUIC may bring |
 //! | [`ratelimit`] | who has had enough answers |
 //! | [`record`] | types, and sets of records |
 //! | [`wire`] | messages as bytes |
@@ -19,8 +21,10 @@
 
 pub mod answer;
 pub mod cookie;
+pub mod https;
 pub mod name;
 pub mod policy;
+pub mod quic;
 pub mod ratelimit;
 pub mod record;
 pub mod wire;

@@ -107,7 +107,7 @@ impl Answerer {
         let Serving { zones, responder, .. } = &*self.serving;
         let mut limit = Limit { limiter: &mut self.limiter, client, now: self.now };
         // A line of the log says more of an answer than is kept of it.
-        let remembers = transport == Transport::Udp && self.lines.is_none();
+        let remembers = transport.is_datagram() && self.lines.is_none();
         if remembers && let Some(said) = self.known.say(message, self.turn, out) {
             self.stats.truncated += u64::from(said.truncated);
             limit.apply(said.how, responder, message, out, &mut self.stats);
@@ -132,7 +132,7 @@ impl Answerer {
         }
         if reply.proof == Proof::Valid {
             self.stats.cookies += 1;
-        } else if transport == Transport::Udp {
+        } else if transport.is_datagram() {
             cut = limit.apply(reply.how, responder, message, out, &mut self.stats).or(cut);
         }
         self.stats.answer(reply.rcode, reply.how);
@@ -197,10 +197,7 @@ fn line<'r>(
     Line {
         time_ms: unix_millis(wall),
         client,
-        transport: match transport {
-            Transport::Udp => "udp",
-            Transport::Stream => "tcp",
-        },
+        transport: transport.as_str(),
         name: question.and_then(|q| Name::from_wire(q.name).ok()).map(|name| name.to_string()),
         kind: question.map(|q| q.kind.to_string()),
         rcode: reply.rcode.as_str(),

@@ -166,7 +166,7 @@ impl Explainer {
         let request = Request {
             message: &message,
             from: ask.client,
-            transport: Transport::Stream,
+            transport: Transport::Tcp,
             now: 0,
             turn: self.turn,
         };

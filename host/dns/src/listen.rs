@@ -1,4 +1,4 @@
-//! Sockets: one UDP socket for each thread and address, one TCP listener for each address.
+//! Sockets: one UDP socket for each thread and address, one TCP listener for each address; of encrypted transports one of either.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -32,7 +32,11 @@ pub(crate) fn open(address: SocketAddr, threads: usize) -> io::Result<Sockets> {
     Ok(Sockets { tcp, udp })
 }
 
-fn stream(address: SocketAddr) -> io::Result<TcpListener> {
+/// A listener for TCP, or what is above it.
+///
+/// # Errors
+/// Where somebody else has the address.
+pub(crate) fn stream(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     both_families(&socket, address)?;
     // For connections of the process before that are still closing; two that listen are refused all the same.
@@ -41,6 +45,16 @@ fn stream(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
+}
+
+/// A socket for QUIC.
+///
+/// # Errors
+/// Where somebody else has the address.
+pub(crate) fn quic(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = datagram(address, false)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }
 
 fn datagram(address: SocketAddr, is_shared: bool) -> io::Result<UdpSocket> {

@@ -1,8 +1,11 @@
 //! The server: threads that answer, and what they answer from.
 
+mod encrypted;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
@@ -10,16 +13,21 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
-use weir_core::dns::answer::Responder;
+use weir_core::dns::answer::{Responder, Transport};
 use weir_core::dns::policy::Table;
 use weir_core::dns::ratelimit::Limits;
 use weir_core::dns::zone::Zones;
 
 use crate::answerer::Answerer;
+use crate::certificate::Certificate;
 use crate::listen::{self, Sockets};
 use crate::query_log::QueryLog;
 use crate::stats::{Shown, Stats};
-use crate::{tcp, udp};
+use crate::tcp::{self, Speech};
+use crate::thread::{Limits as ConnectionLimits, Thread};
+use crate::udp;
+use encrypted::Bound;
+pub use encrypted::Encrypted;
 
 /// What is answered from, but for the states of addresses: immutable, swapped whole.
 #[derive(Debug, Default)]
@@ -39,10 +47,12 @@ pub struct Options {
     pub listen: Vec<SocketAddr>,
     /// UDP threads for each address.
     pub threads: usize,
-    /// TCP connections at a time.
+    /// TCP connections at a time, and over each encrypted transport as many again.
     pub connections: usize,
-    /// How long a TCP connection without a query is kept.
+    /// How long a connection without a query is kept.
     pub idle: Duration,
+    /// What is listened to over TLS, HTTPS and QUIC; `None` is nothing.
+    pub encrypted: Option<Encrypted>,
     /// Where queries are logged; `None` is nowhere.
     pub log: Option<QueryLog>,
 }
@@ -51,13 +61,18 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address cannot be listened to.
-    #[error("dns.listen: cannot listen on {address}: {cause} (is another program there?)")]
+    #[error("{field}: cannot listen on {address}: {cause} (is another program there?)")]
     Listen {
+        /// Where it is written.
+        field: &'static str,
         /// Which.
         address: SocketAddr,
         /// What the system says.
         cause: io::Error,
     },
+    /// TLS cannot be had with these options, or without random numbers.
+    #[error("dns.tls: {0}")]
+    Tls(#[from] rustls::Error),
     /// A thread or random numbers cannot be had. The machine is at fault.
     #[error("cannot start the DNS server: {0}")]
     System(#[from] io::Error),
@@ -101,11 +116,12 @@ pub struct Server {
     shared: Arc<Shared>,
     sockets: Vec<Sockets>,
     listening: Vec<SocketAddr>,
-    connections: usize,
-    idle: Duration,
+    limits: ConnectionLimits,
+    encrypted: Bound,
     counters: Vec<Arc<Shown>>,
     stop: Arc<AtomicBool>,
-    stop_tcp: Arc<Notify>,
+    /// One for each thread with an event loop.
+    stop_loops: Vec<Arc<Notify>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -115,26 +131,38 @@ impl std::fmt::Debug for Server {
     }
 }
 
-impl Server {
+impl Options {
     /// How many threads a server with these options has that answer; each has a number below that, under which it asks plugins for
     /// their instances.
-    pub fn workers(addresses: usize, threads: usize) -> usize {
-        addresses.saturating_mul(threads.max(1)).saturating_add(1)
+    pub fn workers(&self) -> usize {
+        let encrypted = self.encrypted.as_ref().map_or(0, Encrypted::transports);
+        self.listen.len().saturating_mul(self.threads.max(1)).saturating_add(1 + encrypted)
     }
+}
 
+impl Server {
     /// Opens the sockets. Queries wait in them until [`Server::run`].
     ///
     /// # Errors
     /// See [`StartError`].
     pub fn bind(options: Options, serving: Serving) -> Result<Self, StartError> {
         let open = |address: &SocketAddr| {
-            listen::open(*address, options.threads)
-                .map_err(|cause| StartError::Listen { address: *address, cause })
+            listen::open(*address, options.threads).map_err(|cause| StartError::Listen {
+                field: "dns.listen",
+                address: *address,
+                cause,
+            })
         };
         let sockets: Vec<Sockets> = options.listen.iter().map(open).collect::<Result<_, _>>()?;
         for socket in sockets.iter().flat_map(|s| &s.udp) {
             udp::prepare(socket, udp::LOOK_UP)?;
         }
+        let limits = ConnectionLimits {
+            connections: options.connections,
+            idle: options.idle,
+            handshake: options.encrypted.as_ref().map_or(options.idle, |encrypted| encrypted.handshake),
+        };
+        let encrypted = options.encrypted.map(|encrypted| encrypted.bind(limits)).transpose()?;
         let listening = sockets.iter().map(|s| s.tcp.local_addr()).collect::<io::Result<_>>()?;
         let threads = u32::try_from(options.threads.max(1)).unwrap_or(u32::MAX);
         let shared = Shared {
@@ -148,11 +176,11 @@ impl Server {
             shared: Arc::new(shared),
             sockets,
             listening,
-            connections: options.connections,
-            idle: options.idle,
+            limits,
+            encrypted: encrypted.unwrap_or_default(),
             counters: Vec::new(),
             stop: Arc::new(AtomicBool::new(false)),
-            stop_tcp: Arc::new(Notify::new()),
+            stop_loops: Vec::new(),
             threads: Vec::new(),
         })
     }
@@ -173,12 +201,25 @@ impl Server {
                 self.threads.push(thread);
             }
         }
-        let answerer = self.answerer()?;
-        let options = tcp::Options { connections: self.connections, idle: self.idle };
-        let stop = Arc::clone(&self.stop_tcp);
+        self.spawn("dns tcp", Transport::Tcp, move |thread, stop| async move {
+            tcp::run(listeners, thread, Speech::Messages, &stop).await;
+        })?;
+        self.run_encrypted()
+    }
+
+    /// Starts a thread with an event loop, in which this runs until it is told to stop.
+    fn spawn<F: Future<Output = ()>>(
+        &mut self,
+        name: &str,
+        transport: Transport,
+        run: impl FnOnce(Rc<Thread>, Arc<Notify>) -> F + Send + 'static,
+    ) -> Result<(), StartError> {
+        let (answerer, limits) = (self.answerer()?, self.limits);
+        let stop = Arc::new(Notify::new());
+        self.stop_loops.push(Arc::clone(&stop));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-        let run = move || runtime.block_on(tcp::run(listeners, answerer, options, &stop));
-        self.threads.push(Builder::new().name("dns tcp".into()).spawn(run)?);
+        let run = move || runtime.block_on(run(Thread::new(transport, answerer, limits), stop));
+        self.threads.push(Builder::new().name(name.into()).spawn(run)?);
         Ok(())
     }
 
@@ -193,6 +234,16 @@ impl Server {
     /// The addresses that are listened to, with the ports that were free where the options had 0.
     pub fn listening(&self) -> &[SocketAddr] {
         &self.listening
+    }
+
+    /// What is listened to beside them: transports with their addresses.
+    pub fn listening_encrypted(&self) -> &[(Transport, SocketAddr)] {
+        self.encrypted.listening()
+    }
+
+    /// Shows this certificate from the next connection on. Without an encrypted transport nobody sees it.
+    pub fn set_certificate(&self, certificate: Certificate) {
+        self.encrypted.set_certificate(certificate);
     }
 
     /// What is answered from now.
@@ -233,7 +284,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        self.stop_tcp.notify_one();
+        self.stop_loops.iter().for_each(|stop| stop.notify_one());
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the DNS server panicked");
@@ -244,7 +295,6 @@ impl Drop for Server {
 
 #[cfg(test)]
 mod tests {
-    use weir_core::dns::answer::Transport;
     use weir_core::dns::name::Name;
     use weir_core::dns::zonefile;
 
@@ -266,6 +316,7 @@ mod tests {
             threads: 1,
             connections: 1,
             idle: Duration::from_secs(1),
+            encrypted: None,
             log: None,
         };
         let mut server = Server::bind(options, serving("192.0.2.1", 5)).unwrap();

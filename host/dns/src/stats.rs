@@ -18,11 +18,14 @@ pub const HOWS: [&str; 9] =
 /// Who decided what a policy was asked for, and in the second half the same for decisions that were repeated.
 pub const DECIDERS: [&str; 5] = ["policy", "healthy", "all", "fallback-set", "no-data"];
 
+/// Transports that have connections.
+pub const CONNECTED: [Transport; 4] = [Transport::Tcp, Transport::Tls, Transport::Https, Transport::Quic];
+
 /// All counters at one moment, of one thread or of all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Queries over UDP and over TCP, those too that get no answer.
-    pub queries: [u64; 2],
+    /// Queries by [`Transport`], those too that get no answer.
+    pub queries: [u64; 5],
     /// Of them, those over IPv6.
     pub over_v6: u64,
     /// Answers by response code: [`RCODES`].
@@ -45,22 +48,24 @@ pub struct Stats {
     pub cookies: u64,
     /// Datagrams that could not be sent.
     pub send_failed: u64,
-    /// TCP connections accepted.
-    pub connections: u64,
-    /// TCP connections open now.
-    pub open: u64,
-    /// TCP connections that were closed because there were too many.
-    pub evicted: u64,
+    /// Connections accepted, by [`CONNECTED`].
+    pub connections: [u64; 4],
+    /// Connections open now, by [`CONNECTED`].
+    pub open: [u64; 4],
+    /// Connections that were closed because there were too many, by [`CONNECTED`].
+    pub evicted: [u64; 4],
+    /// Connections that were to be encrypted and came to nothing.
+    pub handshakes_failed: u64,
     /// Lines of the query log that were lost because the disk was slow or failed.
     pub log_lost: u64,
 }
 
-const FIELDS: usize = 2 + 1 + 9 + 9 + 5 + 11;
+const FIELDS: usize = 5 + 1 + 9 + 9 + 5 + 8 + 3 * 4 + 1;
 
 impl Stats {
     fn fields(&mut self) -> [&mut u64; FIELDS] {
         let Self {
-            queries: [q0, q1],
+            queries: [q0, q1, q2, q3, q4],
             over_v6,
             rcodes: [r0, r1, r2, r3, r4, r5, r6, r7, r8],
             hows: [h0, h1, h2, h3, h4, h5, h6, h7, h8],
@@ -72,14 +77,18 @@ impl Stats {
             limited,
             cookies,
             send_failed,
-            connections,
-            open,
-            evicted,
+            connections: [c0, c1, c2, c3],
+            open: [o0, o1, o2, o3],
+            evicted: [e0, e1, e2, e3],
+            handshakes_failed,
             log_lost,
         } = self;
         [
             q0,
             q1,
+            q2,
+            q3,
+            q4,
             over_v6,
             r0,
             r1,
@@ -111,9 +120,19 @@ impl Stats {
             limited,
             cookies,
             send_failed,
-            connections,
-            open,
-            evicted,
+            c0,
+            c1,
+            c2,
+            c3,
+            o0,
+            o1,
+            o2,
+            o3,
+            e0,
+            e1,
+            e2,
+            e3,
+            handshakes_failed,
             log_lost,
         ]
     }
@@ -126,9 +145,25 @@ impl Stats {
     }
 
     pub(crate) fn query(&mut self, transport: Transport, is_v6: bool) {
-        let [udp, tcp] = &mut self.queries;
-        *if transport == Transport::Udp { udp } else { tcp } += 1;
+        count(&mut self.queries, transport.index());
         self.over_v6 += u64::from(is_v6);
+    }
+
+    /// A connection was accepted, and another had to go for it or had not.
+    pub(crate) fn opened(&mut self, transport: Transport, evicted: bool) {
+        let Some(at) = connected(transport) else { return };
+        count(&mut self.connections, at);
+        count(&mut self.open, at);
+        if evicted {
+            count(&mut self.evicted, at);
+        }
+    }
+
+    /// A connection has ended.
+    pub(crate) fn closed(&mut self, transport: Transport) {
+        if let Some(open) = connected(transport).and_then(|at| self.open.get_mut(at)) {
+            *open = open.saturating_sub(1);
+        }
     }
 
     pub(crate) fn answer(&mut self, rcode: Rcode, how: How) {
@@ -146,6 +181,10 @@ impl Stats {
         count(&mut self.decided, at);
         self.repeated += u64::from(repeated);
     }
+}
+
+fn connected(transport: Transport) -> Option<usize> {
+    CONNECTED.iter().position(|with| *with == transport)
 }
 
 fn count(counters: &mut [u64], at: usize) {
@@ -206,8 +245,11 @@ mod tests {
     #[test]
     fn what_threads_counted_is_added_up() {
         let shown = [Shown::new(), Shown::new()];
-        for (cells, transport) in shown.iter().zip([Transport::Udp, Transport::Stream]) {
+        for (cells, transport) in shown.iter().zip([Transport::Udp, Transport::Quic]) {
             let mut stats = Stats::default();
+            stats.opened(transport, true);
+            stats.opened(transport, false);
+            stats.closed(transport);
             stats.query(transport, true);
             stats.answer(Rcode::NXDOMAIN, How::NoName);
             stats.answer(Rcode::BADVERS, How::Protocol);
@@ -217,7 +259,8 @@ mod tests {
         }
         let mut all = Stats::default();
         shown.iter().for_each(|cells| all.add(cells.get()));
-        assert_eq!((all.queries, all.over_v6, all.repeated, all.log_lost), ([1, 1], 2, 2, 6));
+        assert_eq!((all.queries, all.over_v6, all.repeated, all.log_lost), ([1, 0, 0, 0, 1], 2, 2, 6));
+        assert_eq!((all.connections, all.open, all.evicted), ([0, 0, 0, 2], [0, 0, 0, 1], [0, 0, 0, 1]));
         let of =
             |words: &[&str], counts: &[u64], word| counts[words.iter().position(|w| *w == word).unwrap()];
         assert_eq!((of(&RCODES, &all.rcodes, "NXDOMAIN"), of(&RCODES, &all.rcodes, "BADVERS")), (2, 2));

@@ -1,76 +1,74 @@
-//! The TCP loop (RFC 7766): connections are kept and reused, queries may be sent without waiting for answers, and
-//! nobody can hold what others need.
+//! The loop for TCP and what is above it (RFC 7766, 7858, 8484): connections are kept and reused, queries may be sent without waiting
+//! for answers, and nobody can hold what others need.
 //!
-//! One thread, one event loop, one task for each connection. The number of connections is bounded; where one more comes, the
-//! one that has been idle for longest makes room, so that whoever opens many and asks nothing loses them first.
+//! hickory's server has such loops too. They have no limit of connections, try again at once when no descriptor is left, and give
+//! answers to a codec of their own, so only pieces below them are used: see the decision on encrypted transports in the book.
 
-mod connection;
-mod connections;
+mod https;
+mod messages;
 
-use std::cell::RefCell;
 use std::io;
-use std::net::TcpListener as StdListener;
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{JoinSet, LocalSet};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
-use crate::answerer::Answerer;
-use connections::Connections;
+use crate::thread::{Guard, Thread};
+use crate::tls;
 
 /// How long accepting pauses when the process or the machine has no descriptor left. Trying again at once would be a loop that
 /// takes a whole core and gets nothing.
 const WITHOUT_DESCRIPTORS: Duration = Duration::from_millis(100);
 
-/// How often counters are shown and the query log is handed over while nothing happens.
-const LOOK_UP: Duration = Duration::from_millis(200);
+/// What is encrypted and not yet taken by the kernel, bytes: a client must take as much within [`crate::thread::MESSAGE`].
+const ENCRYPTED: usize = 16 * 1024;
 
-/// Limits of connections.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Options {
-    /// At a time.
-    pub(crate) connections: usize,
-    /// How long one without a query is kept.
-    pub(crate) idle: Duration,
+/// What is spoken on a connection.
+#[derive(Clone)]
+pub(crate) enum Speech {
+    /// Messages with their length before them.
+    Messages,
+    /// The same over TLS.
+    Tls(TlsAcceptor),
+    /// HTTP/2 over TLS, with this path.
+    Https(TlsAcceptor, Arc<str>),
 }
 
-/// What all connections of the thread share.
-pub(crate) struct Thread {
-    pub(crate) answerer: RefCell<Answerer>,
-    pub(crate) connections: RefCell<Connections>,
-    pub(crate) idle: Duration,
+impl Speech {
+    pub(crate) fn tls(config: ServerConfig) -> Self {
+        Self::Tls(TlsAcceptor::from(Arc::new(config)))
+    }
+
+    pub(crate) fn https(config: ServerConfig, path: Arc<str>) -> Self {
+        Self::Https(TlsAcceptor::from(Arc::new(config)), path)
+    }
 }
 
 /// Runs until it is told to stop.
-pub(crate) async fn run(listeners: Vec<StdListener>, answerer: Answerer, options: Options, stop: &Notify) {
-    let thread = Rc::new(Thread {
-        answerer: RefCell::new(answerer),
-        connections: RefCell::new(Connections::new(options.connections)),
-        idle: options.idle,
-    });
+pub(crate) async fn run(listeners: Vec<StdListener>, thread: Rc<Thread>, speech: Speech, stop: &Notify) {
     let local = LocalSet::new();
     for listener in listeners {
         match TcpListener::from_std(listener) {
-            Ok(listener) => drop(local.spawn_local(accept(listener, Rc::clone(&thread)))),
-            Err(error) => tracing::error!(%error, "queries over TCP are not answered"),
+            Ok(listener) => drop(local.spawn_local(accept(listener, Rc::clone(&thread), speech.clone()))),
+            Err(error) => {
+                tracing::error!(%error, transport = thread.transport.as_str(), "queries are not answered");
+            }
         }
     }
-    local
-        .run_until(async {
-            loop {
-                tokio::select! {
-                    () = stop.notified() => break,
-                    () = tokio::time::sleep(LOOK_UP) => thread.answerer.borrow_mut().idle(),
-                }
-            }
-        })
-        .await;
-    thread.answerer.borrow_mut().idle();
+    local.run_until(thread.until(stop)).await;
+    drop(local);
+    thread.end();
 }
 
-async fn accept(listener: TcpListener, thread: Rc<Thread>) {
+async fn accept(listener: TcpListener, thread: Rc<Thread>, speech: Speech) {
     let mut tasks = JoinSet::new();
     loop {
         while tasks.try_join_next().is_some() {}
@@ -78,41 +76,50 @@ async fn accept(listener: TcpListener, thread: Rc<Thread>) {
             Ok(accepted) => accepted,
             Err(error) if is_of_one_connection(&error) => continue,
             Err(error) => {
-                tracing::debug!(%error, "accepting queries over TCP");
+                tracing::debug!(%error, transport = thread.transport.as_str(), "accepting");
                 // Somebody who asks nothing can be done without.
-                thread.connections.borrow_mut().evict();
+                thread.evict();
                 tokio::time::sleep(WITHOUT_DESCRIPTORS).await;
                 continue;
             }
         };
-        let (number, evicted) = thread.connections.borrow_mut().enter();
-        {
-            let stats = &mut thread.answerer.borrow_mut().stats;
-            stats.connections += 1;
-            stats.open += 1;
-            stats.evicted += u64::from(evicted);
+        let guard = thread.enter();
+        let number = guard.number;
+        let task = tasks.spawn_local(serve(stream, peer, guard, speech.clone()));
+        thread.began(number, task);
+    }
+}
+
+/// Serves until the client closes, is idle for too long, or sends what is not spoken here.
+async fn serve(stream: TcpStream, peer: SocketAddr, guard: Guard, speech: Speech) {
+    // An answer is written as a whole, so there is nothing to wait for.
+    let _ = stream.set_nodelay(true);
+    match speech {
+        Speech::Messages => messages::serve(stream, peer, &guard).await,
+        Speech::Tls(acceptor) => {
+            if let Some(stream) = encrypted(stream, &acceptor, &guard).await {
+                messages::serve(stream, peer, &guard).await;
+            }
         }
-        let of = Rc::clone(&thread);
-        let task = tasks.spawn_local(async move {
-            let guard = Guard { number, thread: of };
-            connection::serve(stream, peer, number, &guard.thread).await;
-        });
-        thread.connections.borrow_mut().began(number, task);
+        Speech::Https(acceptor, path) => {
+            let Some(stream) = encrypted(stream, &acceptor, &guard).await else { return };
+            // HTTP/1.1 is not spoken, which is what a client without ALPN would expect.
+            if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2) {
+                https::serve(stream, peer, &guard, &path).await;
+            }
+        }
     }
 }
 
-/// Takes a connection out of the count however it ends.
-struct Guard {
-    number: u64,
-    thread: Rc<Thread>,
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        self.thread.connections.borrow_mut().leave(self.number);
-        let stats = &mut self.thread.answerer.borrow_mut().stats;
-        stats.open = stats.open.saturating_sub(1);
-    }
+async fn encrypted(stream: TcpStream, acceptor: &TlsAcceptor, guard: &Guard) -> Option<TlsStream<TcpStream>> {
+    let limit = guard.thread.limits.handshake;
+    let accepted = timeout(limit, acceptor.accept(stream)).await;
+    let Ok(Ok(mut stream)) = accepted else {
+        guard.thread.handshake_failed();
+        return None;
+    };
+    stream.get_mut().1.set_buffer_limit(Some(ENCRYPTED));
+    Some(stream)
 }
 
 /// The client went away before it was accepted; the next one may be there already.

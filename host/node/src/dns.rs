@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use weir_core::config::{self, Access, Dns, Fleet, Name};
@@ -22,16 +23,20 @@ use weir_core::dns::ratelimit::Limits;
 use weir_core::dns::zone::{Zone, Zones};
 use weir_core::health::{OperatorCommand, Status};
 use weir_core::time::Moment;
+use weir_dns::certificate::Certificate;
 use weir_dns::explain::{Ask, Explainer, Explanation};
 use weir_dns::geography::Geography;
 use weir_dns::query_log::QueryLog;
 use weir_dns::state_file::{self, StateFileWatch};
-use weir_dns::{Options, Server, Serving, cookie_file, directory};
+use weir_dns::{Encrypted, Options, Server, Serving, cookie_file, directory};
 
 use crate::operator::OperatorStates;
 use crate::pools::Ground;
 use policy::{Change, RunningPolicy};
 use standing::Standing;
+
+/// How long a client may take until its connection is encrypted: three lost packets in a row, and some.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// The file of the cookies' secret in `paths.state`.
 const COOKIE_FILE: &str = "dns-cookie";
@@ -57,6 +62,7 @@ pub(crate) struct Prepared {
     serving: Serving,
     secrets: Option<Secrets>,
     networks: Option<Arc<dyn Networks>>,
+    certificate: Option<Certificate>,
     policies: Vec<(Name, Change)>,
 }
 
@@ -72,10 +78,11 @@ impl DnsNode {
             threads: ground.workers,
             connections: config.tcp.connections.into(),
             idle: config.tcp.idle.get(),
+            encrypted: encrypted(config)?,
             log: query_log(&config.query_log)?,
         };
         // One more than the server has: explanations ask as a worker of their own.
-        let workers = Server::workers(config.listen.len(), ground.workers) + 1;
+        let workers = options.workers() + 1;
         let server = Server::bind(options, serving)?;
         let standing = Standing::new(server.tables(), Arc::clone(&ground.changed));
         let path = &config.state_file.path;
@@ -106,6 +113,9 @@ impl DnsNode {
             for address in self.server.listening() {
                 tracing::info!(%address, zones = self.server.serving().zones.iter().count(), "answering DNS queries");
             }
+            for (transport, address) in self.server.listening_encrypted() {
+                tracing::info!(%address, transport = transport.as_str(), "answering encrypted DNS queries");
+            }
         }
         Ok(())
     }
@@ -128,7 +138,8 @@ impl DnsNode {
         };
         let serving = serving(&fleet.dns, &ground.node, zones, secrets.clone());
         let networks = read_networks(&fleet.dns)?;
-        Ok(Prepared { serving, secrets, networks, policies: self.stage(fleet, ground)? })
+        let certificate = read_certificate(&fleet.dns)?;
+        Ok(Prepared { serving, secrets, networks, certificate, policies: self.stage(fleet, ground)? })
     }
 
     /// Takes in what was prepared. Returns what zones it changes, a line each.
@@ -144,6 +155,9 @@ impl DnsNode {
         let changes = zone_changes(&self.server.serving().zones, &prepared.serving.zones);
         self.server.set_serving(prepared.serving);
         self.secrets = prepared.secrets;
+        if let Some(certificate) = prepared.certificate {
+            self.server.set_certificate(certificate);
+        }
         let file = &fleet.dns.state_file;
         if *file != self.watched {
             match watch(&self.standing, file) {
@@ -281,6 +295,24 @@ fn read_networks(config: &Dns) -> anyhow::Result<Option<Arc<dyn Networks>>> {
         Ok(Arc::new(database) as Arc<dyn Networks>)
     };
     config.geography.as_ref().map(read).transpose()
+}
+
+fn read_certificate(config: &Dns) -> anyhow::Result<Option<Certificate>> {
+    let read = |tls: &config::DnsTls| Certificate::read(&tls.certificate, &tls.key).context("dns.tls");
+    config.tls.as_ref().map(read).transpose()
+}
+
+/// What is listened to beside UDP and TCP.
+fn encrypted(config: &Dns) -> anyhow::Result<Option<Encrypted>> {
+    let (Some(tls), Some(certificate)) = (&config.tls, read_certificate(config)?) else { return Ok(None) };
+    Ok(Some(Encrypted {
+        certificate,
+        tls: tls.listen.clone(),
+        https: tls.https.clone(),
+        https_path: tls.https_path.to_string(),
+        quic: tls.quic.clone(),
+        handshake: HANDSHAKE,
+    }))
 }
 
 fn secrets(config: &Dns, state: &Path) -> anyhow::Result<Option<Secrets>> {

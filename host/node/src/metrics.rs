@@ -183,16 +183,21 @@ fn dns(out: &mut Out, status: &NodeStatus) -> Result<(), Error> {
     )?;
     out.counters("dns_unanswerable", "What is no DNS query and got no answer", [(vec![], dns.unanswerable)])?;
     out.counters("dns_send_failed", "DNS answers that the kernel did not send", [(vec![], dns.send_failed)])?;
-    out.counters("dns_connections", "DNS connections over TCP accepted", [(vec![], dns.connections)])?;
+    out.counters("dns_connections", "DNS connections accepted", by("transport", &dns.connections))?;
     out.gauges(
         "dns_connections_open",
-        "DNS connections over TCP open now",
-        [(vec![], float(dns.connections_open))],
+        "DNS connections open now",
+        dns.connections_open.iter().map(|(word, n)| (vec![("transport", *word)], float(*n))),
     )?;
     out.counters(
         "dns_connections_evicted",
         "DNS connections closed since there were too many",
-        [(vec![], dns.connections_evicted)],
+        by("transport", &dns.connections_evicted),
+    )?;
+    out.counters(
+        "dns_handshakes_failed",
+        "DNS connections that were to be encrypted and came to nothing",
+        [(vec![], dns.handshakes_failed)],
     )?;
     out.counters(
         "dns_query_log_lines_dropped",

@@ -66,13 +66,15 @@ fn documented(page: &str) -> BTreeSet<(String, String)> {
 fn the_page_of_metrics_names_every_family_that_a_node_serves_and_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let below = |name: &str| folder.path().join(name).display().to_string();
-    let (plugins, state, run, zones) = (below("plugins"), below("state"), below("run"), below("zones"));
+    let (plugins, state, run) = (below("plugins"), below("state"), below("run"));
+    let (zones, ext) = (below("zones"), below("ext"));
+    fs::create_dir(&zones).unwrap();
     let text = format!(
         "version = 1\npaths = {{ plugins = {plugins:?}, state = {state:?}, run = {run:?} }}\n\
-         metrics = {{ enabled = false }}\nlog = {{ access = \"off\" }}\nnodes = {{ here = {{ roles = [\"l7\", \"dns\"], workers = 1 }} }}\n\
-         dns = {{ listen = [\"127.0.0.1:0\"], zones = {zones:?} }}\n"
+         metrics = {{ enabled = false }}\nlog = {{ access = \"off\" }}\n\
+         nodes = {{ here = {{ roles = [\"l7\", \"dns\"], workers = 1 }} }}\n\
+         dns = {{ listen = [\"127.0.0.1:0\"], zones = {zones:?}, state-file = {{ path = {ext:?} }} }}\n"
     );
-    fs::create_dir(&zones).unwrap();
     let fleet = folder.path().join("fleet.toml");
     fs::write(&fleet, text).unwrap();
     let _node = Node::start(&fleet);

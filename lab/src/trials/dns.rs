@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 
 use crate::dns::exchange::{Client, PATIENCE};
 use crate::dns::query::{ask, kind};
-use crate::dns::{differ, probes};
-use crate::fleet::{Dns, Fleet};
+use crate::dns::{differ, foreign, probes};
+use crate::fleet::{Dns, Fleet, free_address, free_dns};
 use crate::node::Node;
 
 /// Cases of the comparison, in `cargo lab test`; `cargo lab differ --cases N` for more.
@@ -18,6 +18,10 @@ const SEED: u64 = 1;
 pub(super) fn run(folder: &Path) -> Result<()> {
     let asked = probed(folder)?;
     println!("  probes    {asked} questions over UDP and TCP, each answered as it must be");
+    let foreign = encrypted(&folder.join("encrypted"))?;
+    println!(
+        "  encrypted {foreign} queries of dig and kdig over TLS, HTTPS and QUIC, each answered as it must be"
+    );
     let compared = differ::run(&differ::Wish { cases: CASES, seed: SEED, built: true }, folder)?;
     println!("  compared  {}", compared.text);
     Ok(())
@@ -29,7 +33,7 @@ fn probed(folder: &Path) -> Result<usize> {
     dns.version = probes::VERSION.into();
     dns.zone("example.org", probes::ZONE)?;
     // The second takes all addresses of both families.
-    let everywhere = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), crate::fleet::free_dns()?.port());
+    let everywhere = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), free_dns()?.port());
     dns.listen.push(everywhere);
     let server = dns.server();
     let node = Node::start(&Fleet::new(folder)?.answering(dns), folder)?;
@@ -41,6 +45,21 @@ fn probed(folder: &Path) -> Result<usize> {
         answer.with_context(|| format!("{asked} was asked and did not answer"))?;
         count += 1;
     }
+    let ended = node.stop()?;
+    anyhow::ensure!(ended.success(), "the node ended with {ended}");
+    Ok(count)
+}
+
+/// The same node as others' clients see it over encrypted transports.
+fn encrypted(folder: &Path) -> Result<usize> {
+    std::fs::create_dir_all(folder)?;
+    let programs = foreign::Programs::get()?;
+    let tls = programs.certificate(folder, [free_address()?, free_address()?, free_dns()?])?;
+    let mut dns = Dns::new(folder)?;
+    dns.tls = Some(tls.clone());
+    dns.zone("example.org", "$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns.example.net.\nwww A 192.0.2.1\n")?;
+    let node = Node::start(&Fleet::new(folder)?.answering(dns), folder)?;
+    let count = programs.ask("www.example.org", &tls, &folder.join("clients.log"))?;
     let ended = node.stop()?;
     anyhow::ensure!(ended.success(), "the node ended with {ended}");
     Ok(count)

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Fleet, Role};
 
@@ -113,12 +113,26 @@ fn nodes(old: &Fleet, new: &Fleet, node: &str, tunnels: bool, changes: &mut Chan
 fn dns(old: &Value, new: &Value, changes: &mut Changes) {
     let names = old.as_object().into_iter().flat_map(|section| section.keys());
     for name in names {
-        let lines = match name.as_str() {
-            "listen" | "tcp" | "query-log" => &mut changes.restart_needed,
-            _ => &mut changes.live,
-        };
         let side = |section: &Value| section.get(name).cloned().unwrap_or_default();
-        difference(&format!("dns.{name}"), &side(old), &side(new), lines);
+        match (name.as_str(), side(old), side(new)) {
+            ("tls", Value::Object(was), Value::Object(is)) => tls(&was, &is, changes),
+            ("tls", was, is) => difference("dns.tls", &was, &is, &mut changes.restart_needed),
+            ("listen" | "tcp" | "query-log", was, is) => {
+                difference(&format!("dns.{name}"), &was, &is, &mut changes.restart_needed);
+            }
+            (_, was, is) => difference(&format!("dns.{name}"), &was, &is, &mut changes.live),
+        }
+    }
+}
+
+/// Certificates are swapped under the listeners.
+fn tls(old: &Map<String, Value>, new: &Map<String, Value>, changes: &mut Changes) {
+    for (name, was) in old {
+        let lines = match name.as_str() {
+            "certificate" | "key" => &mut changes.live,
+            _ => &mut changes.restart_needed,
+        };
+        difference(&format!("dns.tls.{name}"), was, new.get(name).unwrap_or(&Value::Null), lines);
     }
 }
 

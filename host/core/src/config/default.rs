@@ -56,6 +56,10 @@ pub const CHECK_EXPECT: (u16, u16) = (200, 399);
 pub const AGENT_INTERVAL: Period = Period::from_millis(2_000);
 /// The port of DNS, on all addresses of both families.
 pub const DNS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 53);
+/// The port of DNS over TLS (RFC 7858), on all addresses of both families.
+pub const DNS_TLS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 853);
+/// What RFC 8484 has in its examples, and clients ask where they are told a name only.
+pub const DNS_HTTPS_PATH: &str = "/dns-query";
 /// Where zone files lie.
 pub const ZONES_DIRECTORY: &str = "/etc/weir/zones";
 /// Where operators of the original stack put gdnsd's `extfile`.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::check::Check;
 use super::default;
 use super::node::Access;
-use super::value::{AbsolutePath, Name, Period, Token};
+use super::value::{AbsolutePath, Name, Period, Token, UrlPath};
 use crate::health::HealthSpec;
 use crate::model::MAX_WEIGHT;
 
@@ -50,6 +50,8 @@ pub struct Dns {
     pub rate_limit: RateLimit,
     /// Queries over TCP.
     pub tcp: DnsTcp,
+    /// Queries over encrypted connections. Absent: none.
+    pub tls: Option<DnsTls>,
     /// A file in which people and programs say which addresses are down.
     pub state_file: StateFile,
     /// A database of networks, by which policies are told where clients are. Absent: they are not.
@@ -71,6 +73,7 @@ impl Default for Dns {
             query_log: Access::Off,
             rate_limit: RateLimit::default(),
             tcp: DnsTcp::default(),
+            tls: None,
             state_file: StateFile::default(),
             geography: None,
             policies: BTreeMap::new(),
@@ -107,11 +110,12 @@ impl Default for RateLimit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct DnsTcp {
-    /// Connections at a time. Where one more comes, the one that has been idle for longest is closed.
+    /// Connections at a time; over each of TLS, HTTPS and QUIC as many again. Where one more comes, the one that has been idle for longest
+    /// is closed.
     #[serde(deserialize_with = "super::value::within::<_, _, 1, { MAX_DNS_CONNECTIONS as u64 }>")]
     #[schemars(range(min = 1))]
     pub connections: u16,
-    /// How long a connection without a query is kept.
+    /// How long a connection without a query is kept, over TLS, HTTPS and QUIC too.
     pub idle: Period,
 }
 
@@ -119,6 +123,40 @@ impl Default for DnsTcp {
     fn default() -> Self {
         Self { connections: default::DNS_CONNECTIONS, idle: default::DNS_IDLE }
     }
+}
+
+/// Queries over encrypted connections: over TLS (RFC 7858), over HTTPS (RFC 8484, HTTP/2), over QUIC (RFC 9250).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DnsTls {
+    /// The certificate, and behind it those that vouch for it, in PEM. `weir reload` reads both files again; connections that are open
+    /// keep the one they began with.
+    pub certificate: AbsolutePath,
+    /// The key of the certificate in PEM: PKCS#8, SEC1 or PKCS#1.
+    pub key: AbsolutePath,
+    /// Addresses and ports for queries over TLS. Port 0: any free one.
+    #[serde(default = "tls_listen", deserialize_with = "super::value::endpoints")]
+    #[schemars(with = "Vec<super::value::Endpoint>")]
+    pub listen: Vec<SocketAddr>,
+    /// Addresses and ports for queries over HTTPS, such as `"[::]:443"`.
+    #[serde(default, deserialize_with = "super::value::endpoints")]
+    #[schemars(with = "Vec<super::value::Endpoint>")]
+    pub https: Vec<SocketAddr>,
+    /// The path of queries over HTTPS; elsewhere nothing is found.
+    #[serde(default = "https_path")]
+    pub https_path: UrlPath,
+    /// Addresses and ports for queries over QUIC, such as `"[::]:853"`: UDP, so `listen` may have the same.
+    #[serde(default, deserialize_with = "super::value::endpoints")]
+    #[schemars(with = "Vec<super::value::Endpoint>")]
+    pub quic: Vec<SocketAddr>,
+}
+
+fn tls_listen() -> Vec<SocketAddr> {
+    vec![default::DNS_TLS_LISTEN]
+}
+
+fn https_path() -> UrlPath {
+    UrlPath::fixed(default::DNS_HTTPS_PATH)
 }
 
 /// A database of networks in MaxMind's form (`.mmdb`): GeoLite2, GeoIP2, DB-IP's, or one of your own.

@@ -11,16 +11,18 @@ mod options;
 mod policy;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod walk;
 
 pub use policy::{Asked, Decision, MAX_ADDRESSES, Policies, Static};
+pub use transport::Transport;
 
 use std::net::IpAddr;
 
 use super::cookie::{Proof, Secrets};
 use super::name::{InlineName, Name};
 use super::record::Type;
-use super::wire::{Flags, Header, Message, Options, Question, Rcode, Received, Writer, class, read};
+use super::wire::{Flags, Message, Opt, OptRecord, Options, Question, Rcode, Received, Writer, class, read};
 use super::zone::{PolicyRecord, Zones};
 use options::Extras;
 use walk::Walk;
@@ -62,15 +64,6 @@ impl Default for Settings {
             keepalive: None,
         }
     }
-}
-
-/// How a query came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    /// In a datagram: the answer has a size limit, and the client's address proves nothing.
-    Udp,
-    /// Over a connection, TCP or above it.
-    Stream,
 }
 
 /// A query, and what is known beside its bytes.
@@ -211,9 +204,13 @@ impl Responder {
     /// An answer without any option or record.
     fn refuse<'z>(&self, message: &Message<'_>, rcode: Rcode, flags: Flags, out: &mut Vec<u8>) -> Reply<'z> {
         let writer = Writer::new(out, usize::from(PLAIN_SIZE), message.question.as_ref());
-        let opt = message.opt.map(|o| (self.settings.udp_size, o.dnssec_ok, &[][..]));
+        let opt = message.opt.map(|asked| self.opt(&asked, &[], false));
         writer.finish(&message.header, rcode, flags, opt);
         Reply::of(rcode, How::Protocol)
+    }
+
+    fn opt<'o>(&self, asked: &Opt<'_>, options: &'o [u8], is_padded: bool) -> OptRecord<'o> {
+        OptRecord { size: self.settings.udp_size, dnssec_ok: asked.dnssec_ok, options, is_padded }
     }
 }
 
@@ -257,8 +254,8 @@ impl Answer<'_> {
         match question.kind {
             // A transfer is a stream of messages (RFC 5936 §4.2), and nobody may have one here.
             Type::AXFR | Type::IXFR => {
-                let is_stream = self.request.transport == Transport::Stream;
-                return self.code(if is_stream { Rcode::REFUSED } else { Rcode::NOTIMP }, out);
+                let is_datagram = self.request.transport.is_datagram();
+                return self.code(if is_datagram { Rcode::NOTIMP } else { Rcode::REFUSED }, out);
             }
             Type::TKEY | Type::TSIG | Type::MAILA | Type::MAILB => return self.code(Rcode::NOTIMP, out),
             _ => {}
@@ -310,10 +307,10 @@ impl Answer<'_> {
 
     /// A writer that leaves room for the OPT record.
     fn writer<'o>(&self, out: &'o mut Vec<u8>) -> Writer<'o> {
-        let size = match (self.request.transport, self.message.opt) {
-            (Transport::Stream, _) => u16::MAX,
-            (Transport::Udp, None) => PLAIN_SIZE,
-            (Transport::Udp, Some(opt)) => opt.size.clamp(PLAIN_SIZE, self.responder.settings.udp_size),
+        let size = match (self.request.transport.is_datagram(), self.message.opt) {
+            (false, _) => u16::MAX,
+            (true, None) => PLAIN_SIZE,
+            (true, Some(opt)) => opt.size.clamp(PLAIN_SIZE, self.responder.settings.udp_size),
         };
         let kept = if self.message.opt.is_some() { self.extras.room() } else { 0 };
         Writer::new(out, usize::from(size).saturating_sub(kept), self.message.question.as_ref())
@@ -321,11 +318,10 @@ impl Answer<'_> {
 
     /// `scope` where the answer depends on the zone, so that a client subnet is answered.
     fn finish(&self, writer: Writer<'_>, rcode: Rcode, flags: Flags, scope: Option<u8>) {
-        let written = self.message.opt.map(|opt| (opt.dnssec_ok, self.extras.write(scope)));
-        let opt = written.as_ref().map(|(dnssec_ok, (bytes, length))| {
-            (self.responder.settings.udp_size, *dnssec_ok, bytes.get(..*length).unwrap_or_default())
+        let written = self.message.opt.map(|asked| (asked, self.extras.write(scope)));
+        let opt = written.as_ref().map(|(asked, (bytes, length))| {
+            self.responder.opt(asked, bytes.get(..*length).unwrap_or_default(), self.extras.is_padded())
         });
-        let header: &Header = &self.message.header;
-        writer.finish(header, rcode, flags, opt);
+        writer.finish(&self.message.header, rcode, flags, opt);
     }
 }

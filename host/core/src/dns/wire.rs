@@ -8,10 +8,10 @@ mod edns;
 mod parse;
 mod write;
 
-pub(crate) use edns::{COOKIE, KEEPALIVE, NSID, SUBNET};
+pub(crate) use edns::{COOKIE, KEEPALIVE, NSID, PADDING, SUBNET};
 pub use edns::{Options, Subnet};
-pub use parse::{Header, Message, Opt, Question, Received, read};
-pub(crate) use write::{Flags, Section};
+pub use parse::{Header, Message, Opt, Question, Received, lowest_ttl, read};
+pub(crate) use write::{Flags, OptRecord, Section};
 pub use write::{Full, Writer};
 
 /// The length of a header, bytes.

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde::Serialize;
+use weir_core::dns::answer::Transport;
 use weir_core::health::Status;
 use weir_core::model::State;
 use weir_core::time::Moment;
-use weir_dns::stats::{DECIDERS, HOWS, RCODES, Stats};
+use weir_dns::stats::{CONNECTED, DECIDERS, HOWS, RCODES, Stats};
 
 use super::DnsNode;
 
@@ -16,6 +17,8 @@ use super::DnsNode;
 pub(crate) struct DnsStatus {
     /// Addresses listened to, UDP and TCP.
     pub(crate) listen: Vec<String>,
+    /// Addresses listened to over encrypted transports, by these.
+    pub(crate) encrypted: BTreeMap<&'static str, Vec<String>>,
     /// Whether queries are answered; before the first round of checks they wait.
     pub(crate) answering: bool,
     /// By name.
@@ -48,12 +51,14 @@ pub(crate) struct DnsStatus {
     pub(crate) cookies: u64,
     /// Answers that the kernel did not send.
     pub(crate) send_failed: u64,
-    /// TCP connections accepted.
-    pub(crate) connections: u64,
-    /// TCP connections open now.
-    pub(crate) connections_open: u64,
-    /// TCP connections closed for others.
-    pub(crate) connections_evicted: u64,
+    /// Connections accepted, by transport.
+    pub(crate) connections: BTreeMap<&'static str, u64>,
+    /// Connections open now, by transport.
+    pub(crate) connections_open: BTreeMap<&'static str, u64>,
+    /// Connections closed for others, by transport.
+    pub(crate) connections_evicted: BTreeMap<&'static str, u64>,
+    /// Connections that were to be encrypted and came to nothing.
+    pub(crate) handshakes_failed: u64,
     /// Lines of the query log that are lost.
     pub(crate) log_lines_dropped: u64,
 }
@@ -141,7 +146,7 @@ impl DnsNode {
         });
         let policies = policies.collect();
         let Stats {
-            queries: [udp, tcp],
+            queries,
             over_v6,
             rcodes,
             hows,
@@ -156,15 +161,23 @@ impl DnsNode {
             connections,
             open,
             evicted,
+            handshakes_failed,
             log_lost,
         } = self.server.stats();
+        let by_transport =
+            |counts: [u64; 4]| CONNECTED.map(Transport::as_str).into_iter().zip(counts).collect();
+        let mut encrypted: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (transport, address) in self.server.listening_encrypted() {
+            encrypted.entry(transport.as_str()).or_default().push(address.to_string());
+        }
         DnsStatus {
             listen: self.server.listening().iter().map(ToString::to_string).collect(),
+            encrypted,
             answering: self.answers,
             zones,
             policies,
             state_file_fault: self.standing.file_fault(),
-            queries: [("udp", udp), ("tcp", tcp)].into(),
+            queries: Transport::ALL.map(Transport::as_str).into_iter().zip(queries).collect(),
             queries_over_v6: over_v6,
             answers: RCODES.into_iter().zip(rcodes).collect(),
             how: HOWS.into_iter().zip(hows).collect(),
@@ -176,9 +189,10 @@ impl DnsNode {
             unanswerable,
             cookies,
             send_failed,
-            connections,
-            connections_open: open,
-            connections_evicted: evicted,
+            connections: by_transport(connections),
+            connections_open: by_transport(open),
+            connections_evicted: by_transport(evicted),
+            handshakes_failed,
             log_lines_dropped: log_lost,
         }
     }
@@ -222,10 +236,13 @@ pub(crate) fn text(status: &DnsStatus, table: impl Fn(&mut String, &[&str], Vec<
     let queries: u64 = status.queries.values().sum();
     let answers = status.answers.iter().filter(|(_, n)| **n > 0).map(|(code, n)| format!("{code} {n}"));
     let answers: Vec<_> = answers.collect();
+    let encrypted =
+        status.encrypted.iter().map(|(over, addresses)| format!(", {over} on {}", addresses.join(" ")));
     let _ = writeln!(
         out,
-        "dns on {}{}: {queries} queries; {}",
+        "dns on {}{}{}: {queries} queries; {}",
         status.listen.join(" "),
+        encrypted.collect::<String>(),
         if status.answering { "" } else { ", not answering yet" },
         if answers.is_empty() { "none answered yet".to_owned() } else { answers.join(", ") },
     );

@@ -72,11 +72,6 @@ fn policy_section(out: &mut String, policy: &PolicyStatus) {
 fn counters(out: &mut String, dns: &DnsStatus) {
     let limited = [("held back", dns.limited), ("sent to TCP", dns.slipped)];
     let decided = dns.decisions.iter().map(|(by, n)| (*by, *n)).chain([("repeated", dns.decisions_repeated)]);
-    let connections = [
-        ("accepted", dns.connections),
-        ("open", dns.connections_open),
-        ("closed for others", dns.connections_evicted),
-    ];
     let rest = [
         ("too large for UDP", dns.truncated),
         ("no query", dns.unanswerable),
@@ -90,7 +85,9 @@ fn counters(out: &mut String, dns: &DnsStatus) {
         ("by how they came about", counted(pairs(&dns.how))),
         ("addresses chosen by", counted(decided)),
         ("over the rate limit", counted(limited)),
-        ("TCP connections", counted(connections)),
+        ("connections accepted", counted(pairs(&dns.connections))),
+        ("open now", counted(pairs(&dns.connections_open))),
+        ("closed for others", counted(pairs(&dns.connections_evicted))),
         ("other", counted(rest)),
     ];
     out.push_str("<h2>Queries and answers</h2><table>");

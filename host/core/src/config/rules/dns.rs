@@ -1,7 +1,8 @@
 //! Rules of the DNS node: its listeners, and the policies that decide addresses.
 
+mod listeners;
+
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 
 use super::{Rules, checks, labels};
 use crate::config::source::at;
@@ -16,7 +17,7 @@ const MAX_TTL: Period = Period::from_millis(7 * 86_400_000);
 pub(super) fn check(fleet: &Fleet, rules: &mut Rules<'_, '_, '_>) {
     let dns = &fleet.dns;
     if fleet.nodes.values().any(|node| node.has(Role::Dns)) {
-        listeners(fleet, rules);
+        listeners::check(fleet, rules);
     }
     for (field, text) in [("identity", &dns.identity), ("version", &dns.version)] {
         if text.len() > MAX_TEXT {
@@ -52,45 +53,6 @@ pub(super) fn check(fleet: &Fleet, rules: &mut Rules<'_, '_, '_>) {
         }
         policy_is_whole(name, policy, rules);
     }
-}
-
-fn listeners(fleet: &Fleet, rules: &mut Rules<'_, '_, '_>) {
-    let dns = &fleet.dns;
-    if dns.listen.is_empty() && !rules.source.is_thinned(at!["dns", "listen"]) {
-        rules.value(at!["dns", "listen"], "a DNS node listens somewhere: write \"[::]:53\"".to_owned());
-    }
-    let mut seen: Vec<SocketAddr> = Vec::new();
-    for (i, listen) in dns.listen.iter().enumerate() {
-        let place = at!["dns", "listen", i];
-        if let Some(other) = seen.iter().find(|other| overlap(**other, *listen)) {
-            rules.value(place, format!("{listen} is taken by {other} already"));
-        }
-        seen.push(*listen);
-        if fleet.metrics.enabled && overlap(fleet.metrics.listen, *listen) {
-            rules.value(place, format!("{listen} is taken by metrics.listen, {}", fleet.metrics.listen));
-        }
-        let agents = fleet.nodes.values().any(|node| node.has(Role::Dns) && node.has(Role::Agent));
-        if agents && overlap(fleet.agent.listen, *listen) {
-            rules.value(place, format!("{listen} is taken by agent.listen, {}", fleet.agent.listen));
-        }
-        let proxies = fleet.nodes.values().any(|node| node.has(Role::Dns) && node.has(Role::L7));
-        let service = fleet.services.iter().find(|(_, service)| service.port == listen.port());
-        if let Some((name, _)) = service.filter(|_| proxies) {
-            rules.value(
-                place,
-                format!("port {} is that of service `{name}`: use another for one of them", listen.port()),
-            );
-        }
-    }
-}
-
-/// Whether the two cannot both be bound. Port 0 is a free one.
-fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
-    let any = |listen: SocketAddr, other: SocketAddr| {
-        // `[::]` takes IPv4 as well.
-        listen.ip().is_unspecified() && (listen.is_ipv6() || other.is_ipv4())
-    };
-    a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || any(a, b) || any(b, a))
 }
 
 fn policy_is_whole(name: &str, policy: &DnsPolicy, rules: &mut Rules<'_, '_, '_>) {

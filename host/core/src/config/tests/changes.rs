@@ -159,3 +159,19 @@ fn what_a_dns_node_serves_changes_live_and_where_it_listens_does_not() {
         &["dns.listen: [\"[::]:53\"] -> [\"[::]:54\"]"],
     );
 }
+
+#[test]
+fn a_certificate_changes_live_and_the_ports_that_it_is_shown_on_do_not() {
+    let dns = |lines: &str| good(&format!("{SMALL}{lines}").replace("\"l7\"", "\"dns\""));
+    let with = |name: &str, rest: &str| {
+        dns(&format!("[dns.tls]\ncertificate = \"/{name}.crt\"\nkey = \"/{name}.key\"\n{rest}"))
+    };
+    let changes = super::changes(&with("a", ""), &with("b", "https = [\"[::]:443\"]\n"), "here");
+    assert_changes(
+        &changes,
+        &["dns.tls.certificate: \"/a.crt\" -> \"/b.crt\"", "dns.tls.key: \"/a.key\" -> \"/b.key\""],
+        &["dns.tls.https: [] -> [\"[::]:443\"]"],
+    );
+    assert_changes(&super::changes(&dns(""), &with("a", ""), "here"), &[], &["dns.tls: added"]);
+    assert_changes(&super::changes(&with("a", ""), &dns(""), "here"), &[], &["dns.tls: removed"]);
+}

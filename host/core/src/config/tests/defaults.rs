@@ -113,3 +113,12 @@ fn what_was_read_can_be_written_and_read_again() {
     let text = toml::to_string(&fleet).unwrap();
     assert_eq!(good(&text), fleet);
 }
+
+#[test]
+fn dns_over_tls_is_an_option_and_listens_where_clients_look() {
+    assert_eq!(good(&SMALL.replace("\"l7\"", "\"dns\"")).dns.tls, None);
+    let fleet = good(&format!("{SMALL}[dns.tls]\ncertificate = \"/a.crt\"\nkey = \"/a.key\"\n"));
+    let tls = fleet.dns.tls.unwrap();
+    assert_eq!((tls.listen.as_slice(), tls.https.len(), tls.quic.len()), (&[DNS_TLS_LISTEN][..], 0, 0));
+    assert_eq!(&*tls.https_path, "/dns-query");
+}

@@ -493,4 +493,51 @@ const CASES: &[Case] = &[
             "9:12: 100 is out of range: write 512 to 4096",
         ],
     ),
+    // DNS over TLS: no file to read, nowhere to listen, a path that is none.
+    (
+        &[
+            (r#"roles = ["l7"]"#, r#"roles = ["dns"]"#),
+            (
+                "[services.www]",
+                "[dns.tls]\ncertificate = \"dns.crt\"\nlisten = [\"853\"]\nhttps-path = \"dns-query\"\n[services.www]",
+            ),
+        ],
+        &[
+            "7:15: `dns.crt` is no path from the root: begin it with `/`",
+            r#"8:11: `853` is no address with a port such as "192.0.2.1:80" or "[2001:db8::1]:80"; names are not looked up"#,
+            "9:14: `dns-query` is no path of a URL: begin it with `/`, and escape what is not plain ASCII",
+        ],
+    ),
+    (
+        &[
+            (r#"roles = ["l7"]"#, r#"roles = ["dns"]"#),
+            (
+                "[services.www]",
+                "[dns.tls]\ncertificate = \"/dns.crt\"\nkey = \"/dns.key\"\nlisten = []\nhttps-path = \"/q\"\n[services.www]",
+            ),
+        ],
+        &[
+            "9:10: the certificate is for nobody: write where to listen, in `listen`, `https` or `quic`, or leave the table out",
+            "10:1: `https-path` is used with `https`",
+        ],
+    ),
+    // DNS over TLS: listeners that are taken. QUIC is UDP: it has 853 beside TLS, and not 53.
+    (
+        &[
+            (r#"roles = ["l7"]"#, r#"roles = ["l7", "dns"]"#),
+            (
+                "[services.www]",
+                "[dns.tls]\ncertificate = \"/dns.crt\"\nkey = \"/dns.key\"\nhttps = [\"[::]:853\", \"[::]:80\", \"192.0.2.1:53\"]\n\
+                 https-path = \"/q?x\"\nquic = [\"[::]:853\", \"192.0.2.1:853\", \"[::]:53\", \"[::]:80\"]\n[services.www]",
+            ),
+        ],
+        &[
+            "9:10: [::]:853 is taken by dns.tls.listen, [::]:853, already",
+            "9:22: port 80 is that of service `www`: use another for one of them",
+            "9:33: 192.0.2.1:53 is taken by dns.listen, [::]:53, already",
+            "10:14: `/q?x` has a query: write the path alone, clients add `?dns=`",
+            "11:21: 192.0.2.1:853 is taken by [::]:853 already",
+            "11:38: [::]:53 is taken by dns.listen, [::]:53, already",
+        ],
+    ),
 ];

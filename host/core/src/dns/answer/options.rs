@@ -24,6 +24,7 @@ pub(super) struct Extras<'q> {
     cookie: Option<Cookie>,
     subnet: Option<Subnet<'q>>,
     keepalive: Option<u16>,
+    is_padded: bool,
 }
 
 impl<'q> Extras<'q> {
@@ -37,18 +38,25 @@ impl<'q> Extras<'q> {
             nsid: Some(settings.nsid.as_slice()).filter(|n| asked.nsid && !n.is_empty()),
             cookie,
             subnet: asked.subnet.filter(|_| settings.subnet),
-            // Over UDP there is no connection to keep (RFC 7828 §3.2.1).
-            keepalive: settings.keepalive.filter(|_| asked.keepalive && transport == Transport::Stream),
+            keepalive: settings.keepalive.filter(|_| asked.keepalive && transport.tells_keepalive()),
+            is_padded: asked.padding && transport.is_padded(),
         }
     }
 
-    /// Bytes that the OPT record takes at most.
+    /// Whether the answer is made so long that its length says little. What fills it is written by [`crate::dns::wire::Writer`],
+    /// which knows the length.
+    pub(super) const fn is_padded(&self) -> bool {
+        self.is_padded
+    }
+
+    /// Bytes that the OPT record takes at most, but for what fills it.
     pub(super) fn room(&self) -> usize {
         let nsid = self.nsid.map_or(0, |nsid| HEAD + nsid.len());
         let cookie = self.cookie.map_or(0, |cookie| HEAD + cookie.len());
         let subnet = self.subnet.map_or(0, |subnet| HEAD + 4 + subnet.bytes.len());
         let keepalive = self.keepalive.map_or(0, |_| HEAD + 2);
-        OPT + nsid + cookie + subnet + keepalive
+        let padding = if self.is_padded { HEAD } else { 0 };
+        OPT + nsid + cookie + subnet + keepalive + padding
     }
 
     /// The options and their length. A subnet is answered where the answer has a scope, and never otherwise.

@@ -3,6 +3,7 @@
 
 mod ask;
 mod edns;
+mod freshness;
 mod hostile;
 mod known;
 mod policies;

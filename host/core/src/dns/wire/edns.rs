@@ -1,4 +1,4 @@
-//! The options of EDNS that mean something here: NSID, client subnet, cookie, keepalive. Others are stepped over.
+//! The options of EDNS that mean something here: NSID, client subnet, cookie, keepalive, padding. Others are stepped over.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,6 +10,8 @@ pub(crate) const SUBNET: u16 = 8;
 pub(crate) const COOKIE: u16 = 10;
 /// How long an idle TCP connection is kept (RFC 7828).
 pub(crate) const KEEPALIVE: u16 = 11;
+/// Bytes that mean nothing (RFC 7830).
+pub(crate) const PADDING: u16 = 12;
 
 /// The options of a query. Of an option that comes twice, the first counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub struct Options<'m> {
     pub subnet: Option<Subnet<'m>>,
     /// The sender wants to know how long a connection is kept.
     pub keepalive: bool,
+    /// The sender has padded, and wants answers padded.
+    pub padding: bool,
 }
 
 impl<'m> Options<'m> {
@@ -36,6 +40,7 @@ impl<'m> Options<'m> {
             match u16::from_be_bytes([*a, *b]) {
                 NSID => options.nsid = true,
                 KEEPALIVE => options.keepalive = true,
+                PADDING => options.padding = true,
                 COOKIE => {
                     let (client, server) = value.split_first_chunk::<8>()?;
                     if !matches!(server.len(), 0 | 8..=32) {

@@ -93,6 +93,23 @@ pub fn read(bytes: &[u8]) -> Received<'_> {
     Received::Message(message)
 }
 
+/// For how long an answer may be kept, seconds: the lowest TTL of the records that answer; where none does, of the SOA or of the servers
+/// that are named instead (RFC 8484 §5.1). `None` where it has neither, or cannot be read.
+pub fn lowest_ttl(answer: &[u8]) -> Option<u32> {
+    let mut rest = Cursor { bytes: answer, at: 0 };
+    let [_, _, questions, answers, authorities, _] = rest.header()?;
+    for _ in 0..questions {
+        rest.question()?;
+    }
+    let count = if answers > 0 { answers } else { authorities };
+    let mut lowest = None;
+    for _ in 0..count {
+        let ttl = rest.record()?.ttl;
+        lowest = Some(lowest.map_or(ttl, |lowest: u32| lowest.min(ttl)));
+    }
+    lowest
+}
+
 /// `None` where it is malformed; what was read before that is in `message`.
 fn read_body<'m>(
     rest: &mut Cursor<'m>,

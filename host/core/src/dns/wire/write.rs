@@ -4,7 +4,7 @@
 //! start, so an owner is two bytes and keeps the case in which it was asked. A record that does not fit leaves no
 //! trace: [`Full`] is returned, the bytes are as before, and the caller decides whether that is a truncation.
 
-use super::{HEADER, Header, Question, Rcode, class};
+use super::{HEADER, Header, PADDING, Question, Rcode, class};
 use crate::dns::name::suffixes;
 use crate::dns::record::{Type, compressible};
 
@@ -15,6 +15,9 @@ pub struct Full;
 /// Names that are remembered for compression. More would make an answer of thousands of records cost the
 /// square of their number, and save little.
 const MAX_REMEMBERED: usize = 48;
+
+/// Answers that are padded have a multiple of this many bytes: what RFC 8467 §4.1 asks of servers.
+const BLOCK: usize = 468;
 
 /// A pointer to the question's name.
 const ASKED: [u8; 2] = [0xc0, HEADER as u8];
@@ -139,18 +142,27 @@ impl<'o> Writer<'o> {
     }
 
     /// Adds the OPT record, for which the caller kept room below the limit, and completes the header.
-    pub(crate) fn finish(self, header: &Header, rcode: Rcode, flags: Flags, opt: Option<(u16, bool, &[u8])>) {
+    pub(crate) fn finish(self, header: &Header, rcode: Rcode, flags: Flags, opt: Option<OptRecord<'_>>) {
         let [high, low] = rcode.0.to_be_bytes();
         let [extended, low] = [high << 4 | low >> 4, low & 0xf];
         let mut additionals = self.counts[2];
-        if let Some((size, dnssec_ok, options)) = opt {
-            let length = u16::try_from(options.len()).unwrap_or_default();
+        if let Some(OptRecord { size, dnssec_ok, options, is_padded }) = opt {
+            // Type, size, code, version and flags, and the length stand before the options.
+            let before = self.out.len() + 11 + options.len();
+            let fill = is_padded.then(|| fill(before + 4));
+            let padding = fill.map_or(0, |fill| 4 + usize::from(fill));
+            let length = u16::try_from(options.len() + padding).unwrap_or_default();
             self.out.extend_from_slice(&[0]);
             self.out.extend_from_slice(&Type::OPT.0.to_be_bytes());
             self.out.extend_from_slice(&size.to_be_bytes());
             self.out.extend_from_slice(&[extended, 0, u8::from(dnssec_ok) << 7, 0]);
             self.out.extend_from_slice(&length.to_be_bytes());
-            self.out.extend_from_slice(options.get(..usize::from(length)).unwrap_or_default());
+            self.out.extend_from_slice(options);
+            if let Some(fill) = fill {
+                self.out.extend_from_slice(&PADDING.to_be_bytes());
+                self.out.extend_from_slice(&fill.to_be_bytes());
+                self.out.resize(self.out.len() + usize::from(fill), 0);
+            }
             additionals = additionals.saturating_add(1);
         }
         let bits = 0x80
@@ -258,6 +270,24 @@ impl<'o> Writer<'o> {
             self.remembered += 1;
         }
     }
+}
+
+/// What fills an answer of this length, which has an empty padding option: to the next block, or to the longest message there is.
+fn fill(length: usize) -> u16 {
+    let whole = length.next_multiple_of(BLOCK).min(usize::from(u16::MAX));
+    u16::try_from(whole.saturating_sub(length)).unwrap_or_default()
+}
+
+/// The OPT record of an answer (RFC 6891).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OptRecord<'o> {
+    /// The largest message over UDP that the server takes.
+    pub(crate) size: u16,
+    pub(crate) dnssec_ok: bool,
+    /// Written, but for padding.
+    pub(crate) options: &'o [u8],
+    /// Padding is the last option (RFC 8467 §4.1 leaves the place open; there its length is known).
+    pub(crate) is_padded: bool,
 }
 
 /// Bits of an answer's header that are decided.

@@ -54,7 +54,7 @@ impl Target for ZoneFile {
         let request = Request {
             message: &message,
             from: std::net::Ipv4Addr::LOCALHOST.into(),
-            transport: Transport::Stream,
+            transport: Transport::Tcp,
             now: 0,
             turn: 0,
         };

@@ -113,7 +113,7 @@ impl Query {
     }
 
     pub(super) fn tcp(mut self) -> Self {
-        self.transport = Transport::Stream;
+        self.transport = Transport::Tcp;
         self
     }
 

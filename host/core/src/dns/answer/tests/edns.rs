@@ -1,7 +1,7 @@
 //! The content of options, and the room that they take.
 
 use super::ask::{Answer, Query, ask, settings, zone, zones};
-use crate::dns::answer::{Responder, Settings, Static};
+use crate::dns::answer::{Responder, Settings, Static, Transport};
 use crate::dns::cookie::Proof;
 use crate::dns::record::Type;
 use crate::dns::zone::Zones;
@@ -95,4 +95,56 @@ fn a_client_that_has_had_enough_is_told_to_come_over_tcp() {
     let answer = Answer::read(&out).unwrap();
     assert_eq!((answer.has("tc"), answer.is_empty(), answer.rcode, answer.id), (true, true, 0, 0x1234));
     assert!(!responder.truncated(&[0; 11], &mut out) && out.is_empty());
+}
+
+#[test]
+fn keepalive_is_told_where_a_connection_is_the_clients_to_keep() {
+    for (transport, told) in Transport::ALL.into_iter().zip([false, true, true, false, false]) {
+        let query = Query { transport, ..a().edns(1232, &[0, 11, 0, 0]) };
+        assert_eq!(query.answer().unwrap().option(11).is_some(), told, "{transport:?}");
+    }
+}
+
+#[test]
+fn those_who_pad_over_an_encrypted_transport_get_whole_blocks() {
+    const PADDED: [u8; 8] = [0, 12, 0, 4, 0, 0, 0, 0];
+    for (transport, padded) in Transport::ALL.into_iter().zip([false, false, true, true, true]) {
+        let of = |query: Query| Query { transport, ..query }.answer().unwrap();
+        let answer = of(a().edns(1232, &PADDED));
+        assert_eq!((answer.option(12).is_some(), answer.length == 468), (padded, padded), "{transport:?}");
+        assert_eq!(of(a().edns(1232, &[])).option(12), None, "nobody asked");
+        // With all other options, and where there is no such name.
+        let options = [&[0, 3, 0, 0][..], &CLIENT, &PADDED].concat();
+        let answer = of(ask("none.example.org", Type::A).edns(1232, &options));
+        assert_eq!((answer.option(3).is_some(), answer.option(10).is_some()), (true, true));
+        assert_eq!(answer.length.is_multiple_of(468), padded);
+        if let Some(padding) = answer.option(12) {
+            assert!(padding.iter().all(|byte| *byte == 0));
+        }
+    }
+}
+
+#[test]
+fn padding_ends_at_whole_blocks_and_at_the_longest_message() {
+    // One TXT record that makes the answer, with an empty padding option, this long.
+    let answer = |length: usize| {
+        let mut rest = length - 12 - 10 - 12 - 11 - 4;
+        let mut text = String::new();
+        while rest > 0 {
+            let part = rest.min(256) - 1;
+            text.push_str(&format!(" \"{}\"", "x".repeat(part)));
+            rest -= part + 1;
+        }
+        let zones =
+            Zones::new([zone("a.nl", &format!("@ 1 SOA a b 1 2 3 4 5\n@ NS a\n@ TXT {text}\n"))]).unwrap();
+        let query = Query { transport: Transport::Tls, ..ask("a.nl", Type::TXT).edns(1232, &[0, 12, 0, 0]) };
+        let answer = query.answer_of(&zones, &mut Static).unwrap();
+        (answer.option(12).unwrap().len(), answer.length)
+    };
+    assert_eq!(answer(467), (1, 468));
+    assert_eq!(answer(468), (0, 468));
+    assert_eq!(answer(469), (467, 936));
+    assert_eq!(answer(65520), (0, 65520));
+    assert_eq!(answer(65530), (5, 65535));
+    assert_eq!(answer(65535), (0, 65535));
 }

@@ -8,7 +8,7 @@ use super::ask::{Answer, Query, ask, settings, zones};
 use crate::dns::answer::{Asked, Decision, Policies, Reply, Request, Responder, Transport, UDP_SIZE};
 use crate::dns::cookie::{Proof, Secrets};
 use crate::dns::record::Type;
-use crate::dns::wire::{COOKIE, KEEPALIVE, NSID, SUBNET};
+use crate::dns::wire::{COOKIE, KEEPALIVE, NSID, PADDING, SUBNET, lowest_ttl};
 use crate::dns::zone::Zones;
 
 /// Seconds of the UNIX epoch, when all of this happens.
@@ -45,9 +45,12 @@ impl Server {
         (reply, out)
     }
 
-    /// What must be true of every answer, over either transport.
+    /// What must be true of every answer, over any transport.
     fn judge(&self, message: &[u8]) -> Shape {
-        let all = [Transport::Udp, Transport::Stream].map(|transport| self.judge_over(message, transport));
+        let all = [Transport::Udp, Transport::Tcp, Transport::Tls];
+        let all = all.map(|transport| self.judge_over(message, transport));
+        // What a client sends in place of an answer is nobody's to keep, and no reason to end.
+        let _ = (lowest_ttl(message), crate::dns::quic::query(message));
         let mut out = Vec::new();
         if self.responder.truncated(message, &mut out) {
             let cut = Answer::read(&out).expect("what sends to TCP can be read");
@@ -68,6 +71,11 @@ impl Server {
         };
         // Reading is part of the test: it is exact to the last byte.
         let answer = Answer::read(&out).expect("the answer can be read");
+        let has_records = answer.sections.iter().take(2).any(|section| !section.is_empty());
+        assert_eq!(lowest_ttl(&out).is_some(), has_records);
+        if answer.option(PADDING).is_some() {
+            assert!(transport == Transport::Tls && (out.len().is_multiple_of(468) || out.len() == 65535));
+        }
         assert!(answer.has("qr"), "an answer to an answer could go on for ever");
         assert_eq!(Some(&answer.id.to_be_bytes()[..]), message.get(..2));
         assert_eq!((answer.rcode, answer.has("tc")), (reply.rcode.0, reply.truncated));
@@ -77,7 +85,7 @@ impl Server {
             assert!(answer.length <= limit, "{} bytes", answer.length);
         }
         if answer.has("tc") {
-            assert!(answer.is_empty() && transport == Transport::Udp);
+            assert!(answer.is_empty() && transport.is_datagram());
         }
         if let Some(scope) = answer.option(SUBNET) {
             assert!(scope[3] <= scope[2], "no scope is longer than its prefix");
@@ -106,7 +114,7 @@ fn options() -> Vec<Vec<u8>> {
         option(SUBNET, &[0, 2, 56, 0, 0x20, 1, 0xd, 0xb8, 0, 1, 2]),
         option(SUBNET, &[0, 1, 0, 0]),
         option(KEEPALIVE, &[]),
-        option(12, &[0; 20]),
+        option(PADDING, &[0; 20]),
         [option(NSID, &[]), option(COOKIE, &cookie), option(SUBNET, &[0, 1, 20, 0, 192, 0, 0x20])].concat(),
     ]
 }
@@ -204,7 +212,14 @@ impl Target for OptData {
     }
 
     fn words(&self) -> &'static [&'static [u8]] {
-        &[b"\0\x03\0\0", b"\0\x08\0\x07\0\x01\x18\0", b"\0\x0a\0\x08", b"\0\x0a\0\x18", b"\0\x0b\0\0"]
+        &[
+            b"\0\x03\0\0",
+            b"\0\x08\0\x07\0\x01\x18\0",
+            b"\0\x0a\0\x08",
+            b"\0\x0a\0\x18",
+            b"\0\x0b\0\0",
+            b"\0\x0c\0\x02",
+        ]
     }
 
     fn longest(&self) -> usize {

@@ -4,57 +4,59 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
-use weir_core::dns::answer::Transport;
 
-use super::Thread;
+use crate::thread::{Guard, MESSAGE};
 
 /// What is read at once, and what a connection that is idle keeps.
 const READ: usize = 4096;
-
-/// How long a message may take from its first byte to its last, and an answer until the client has taken some of it.
-const MESSAGE: Duration = Duration::from_secs(5);
 
 /// Answers that are collected before they are written, bytes. A client that asks without end and reads nothing is read no
 /// further.
 const COLLECTED: usize = 64 * 1024;
 
+/// How long a client may take to hear that the connection ends.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// Serves until the client closes, is idle for too long, or sends what is no message.
-pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, number: u64, thread: &Thread) {
-    // An answer is written as a whole, so there is nothing to wait for.
-    let _ = stream.set_nodelay(true);
-    // However it ends, the client knows by the end of the connection.
-    let _ = exchange(stream, peer, number, thread).await;
+pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, peer: SocketAddr, guard: &Guard) {
+    // However it ends, the client knows by the end of the connection; over TLS that has a word of its own, without which it could be
+    // somebody else who ended it.
+    let _ = exchange(&mut stream, peer, guard).await;
+    let _ = timeout(FAREWELL, stream.shutdown()).await;
 }
 
-async fn exchange(mut stream: TcpStream, peer: SocketAddr, number: u64, thread: &Thread) -> io::Result<()> {
+async fn exchange<S>(stream: &mut S, peer: SocketAddr, guard: &Guard) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let thread = &*guard.thread;
     let mut read = Vec::with_capacity(READ);
     let (mut answers, mut answer) = (Vec::new(), Vec::new());
     loop {
-        let wait = if read.is_empty() { thread.idle } else { MESSAGE };
-        if !fill(&mut stream, &mut read, wait).await? {
+        let wait = if read.is_empty() { thread.limits.idle } else { MESSAGE };
+        if !fill(stream, &mut read, wait).await? {
             return Ok(());
         }
         let mut used = 0;
         let mut goes_on = true;
         while let Some(message) = next(read.get(used..).unwrap_or_default()) {
             used += 2 + message.len();
-            goes_on = respond(message, peer, thread, &mut answer, &mut answers);
+            thread.answer(message, peer, &mut answer);
+            goes_on = collect(&answer, &mut answers);
             if !goes_on {
                 break;
             }
             if answers.len() >= COLLECTED {
-                write(&mut stream, &mut answers).await?;
+                write(stream, &mut answers).await?;
             }
         }
         if used > 0 {
-            thread.answerer.borrow_mut().end();
-            thread.connections.borrow_mut().touch(number);
+            thread.answered(guard.number);
             read.drain(..used);
         }
-        write(&mut stream, &mut answers).await?;
+        write(stream, &mut answers).await?;
         if !goes_on {
             return Ok(());
         }
@@ -63,7 +65,10 @@ async fn exchange(mut stream: TcpStream, peer: SocketAddr, number: u64, thread: 
 }
 
 /// Reads some more, and where a message has begun until it is whole. False where the client has closed.
-async fn fill(stream: &mut TcpStream, read: &mut Vec<u8>, wait: Duration) -> io::Result<bool> {
+async fn fill<S>(stream: &mut S, read: &mut Vec<u8>, wait: Duration) -> io::Result<bool>
+where
+    S: AsyncRead + Unpin,
+{
     if read.is_empty() {
         return Ok(timeout(wait, stream.read_buf(read)).await?? > 0);
     }
@@ -85,17 +90,8 @@ fn next(bytes: &[u8]) -> Option<&[u8]> {
     rest.get(..usize::from(u16::from_be_bytes(*length)))
 }
 
-/// Adds the answer to this message. False where there is none: such a client is no resolver.
-fn respond(
-    message: &[u8],
-    peer: SocketAddr,
-    thread: &Thread,
-    answer: &mut Vec<u8>,
-    answers: &mut Vec<u8>,
-) -> bool {
-    let mut answerer = thread.answerer.borrow_mut();
-    answerer.begin();
-    answerer.answer(message, peer, Transport::Stream, answer);
+/// Adds an answer. False where there is none.
+fn collect(answer: &[u8], answers: &mut Vec<u8>) -> bool {
     let Ok(length) = u16::try_from(answer.len()) else { return false };
     if length == 0 {
         return false;
@@ -106,7 +102,10 @@ fn respond(
 }
 
 /// Writes what was collected, as long as the client takes some of it.
-async fn write(stream: &mut TcpStream, answers: &mut Vec<u8>) -> io::Result<()> {
+async fn write<S: AsyncWrite + Unpin>(stream: &mut S, answers: &mut Vec<u8>) -> io::Result<()> {
+    if answers.is_empty() {
+        return Ok(());
+    }
     let mut rest = answers.as_slice();
     while !rest.is_empty() {
         let written = timeout(MESSAGE, stream.write(rest)).await??;
@@ -115,6 +114,8 @@ async fn write(stream: &mut TcpStream, answers: &mut Vec<u8>) -> io::Result<()> 
         }
         rest = rest.get(written..).unwrap_or_default();
     }
+    // TLS takes what it is given before the kernel does.
+    timeout(MESSAGE, stream.flush()).await??;
     answers.clear();
     answers.shrink_to(READ);
     Ok(())

@@ -62,6 +62,11 @@ impl Connections {
         }
     }
 
+    /// Whether there is room for fewer than there are.
+    pub(crate) fn is_half_full(&self) -> bool {
+        self.open.len() >= self.limit.div_ceil(2)
+    }
+
     /// Closes the one that has been idle for longest. False where there is none.
     pub(crate) fn evict(&mut self) -> bool {
         let Some((_, number)) = self.by_touch.pop_first() else { return false };
@@ -90,6 +95,7 @@ mod tests {
         assert_eq!(connections.enter(), (2, true));
         assert_eq!(open(&connections), [0, 2]);
         connections.leave(0);
+        assert!(connections.is_half_full());
         connections.leave(1);
         assert_eq!(connections.enter(), (3, false), "one of the two has left by itself");
         assert_eq!((open(&connections), connections.by_touch.len()), (vec![2, 3], 2));
