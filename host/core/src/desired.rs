@@ -22,13 +22,13 @@ mod sysctl;
 #[cfg(test)]
 mod tests;
 mod tunnel;
+mod ways;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::ipvs;
-use crate::l4::MARKS;
 
 pub use address::ServiceAddress;
 pub use delta::{Delta, Misfit};
@@ -36,6 +36,7 @@ pub use fault::Fault;
 pub use observed::{Counters, Difference, Observed, Part};
 pub use sysctl::Sysctl;
 pub use tunnel::{Tunnel, TunnelKind};
+pub use ways::Ways;
 
 /// How the names of all network devices that are Weir's begin. A device of another name is never touched.
 pub const PREFIX: &str = "weir-";
@@ -48,18 +49,6 @@ pub const MAX_ENTRIES: usize = 4096;
 
 /// How long a sidecar that nobody speaks to goes on announcing, unless it is told otherwise.
 pub const DEFAULT_HOLD: Duration = Duration::from_secs(10);
-
-/// Whether these are ways of checks and nothing else, as somebody may carry out who must not trust their sender.
-///
-/// # Errors
-/// The first service that is for no mark of a check.
-pub fn check_ways(ways: &ipvs::Table) -> Result<(), Fault> {
-    let is_way = |key: &ipvs::Key| matches!(key, ipvs::Key::Mark { mark, .. } if MARKS.has(*mark));
-    match ways.iter().map(|service| service.key).find(|key| !is_way(key)) {
-        Some(service) => Err(Fault::NoWay { service }),
-        None => Ok(()),
-    }
-}
 
 /// The whole desired state of a node's network side. What is not in it is not wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

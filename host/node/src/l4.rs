@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::{Notify, mpsc, oneshot};
-use weir_core::config::{AddressFamily, CheckType, Fleet, NodeCheck};
+use weir_core::config::{AddressFamily, CheckType, Fleet, NodeCheck, Through};
 use weir_core::desired::speaker::Key;
 use weir_core::health::{Admin, HealthSpec, Operator, OperatorCommand, Status};
 use weir_core::l4::{self, Action, Event, Keys, Layout, Machine, Target};
@@ -76,9 +76,11 @@ impl Prepared {
         let node = fleet.node(&ground.node)?;
         let watched = layout.targets().iter().map(|target| {
             let from = node.address(AddressFamily::of(target.to.ip()));
-            let sockets = match (target.way, from) {
-                (Some(way), Some(from)) => network.sockets(way.mark, from),
-                _ => Sockets::Any,
+            let sockets = match (fleet.l4.check.through, target.way, from) {
+                (Through::Node, _, _) => Sockets::Any,
+                (Through::Tunnel, Some(way), Some(from)) => network.sockets(way, from),
+                // Any other socket would end at whichever node the balancer chooses. The file's rules let none of this in.
+                _ => anyhow::bail!("{} cannot be checked through the tunnel from this node", target.name),
             };
             watched(fleet, target, sockets, asked, &operator)
         });
@@ -165,9 +167,9 @@ impl Balancing {
         network.prepare(machine.ways());
         tokio::spawn(decide(machine, clock, network, inbox, changed));
         let news = told.clone();
-        let mut seen: BTreeMap<Arc<str>, State> = BTreeMap::new();
+        let mut seen: BTreeMap<Arc<str>, Status> = BTreeMap::new();
         let on_change = move |target: &Arc<str>, status: &Status| {
-            log_status(target, seen.insert(Arc::clone(target), status.state), status);
+            log_status(target, seen.insert(Arc::clone(target), status.clone()).as_ref(), status);
             let event = Event::Health { target: Arc::clone(target), status: Box::new(status.clone()) };
             // A machine that is gone decides for nobody.
             let _ = news.send(Told::Event(event));
@@ -254,8 +256,15 @@ impl Balancing {
     }
 }
 
-/// A change of state is news; what leads up to one is for whoever looks closer.
-fn log_status(target: &str, before: Option<State>, status: &Status) {
+/// A change of state is news, and so is that nobody can look any more; what leads up to one is for whoever looks closer.
+fn log_status(target: &str, before: Option<&Status>, status: &Status) {
+    let was_untried = before.is_some_and(|before| before.untried.is_some());
+    match &status.untried {
+        Some(why) if !was_untried => tracing::warn!(target, %why, "l7 node is not checked"),
+        None if was_untried => tracing::info!(target, "l7 node is checked again"),
+        _ => {}
+    }
+    let before = before.map(|before| before.state);
     let (state, weight, reason) = (status.state.as_str(), status.weight, &status.reason);
     let note = status.note.as_deref().unwrap_or_default();
     let judge = status.judgement.as_deref().unwrap_or_default();

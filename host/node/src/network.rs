@@ -1,7 +1,6 @@
 //! The network side of a node as the host sees it: what it wants of its sidecar, and what the sidecar says.
 
 use std::net::IpAddr;
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,8 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use weir_core::bgp::Stage;
 use weir_core::desired::speaker::Wish;
-use weir_core::desired::{Desired, Observed};
-use weir_core::ipvs::Table;
+use weir_core::desired::{Desired, Observed, Ways};
+use weir_core::l4::Way;
 use weir_probe::check::{MakeSocket, Making, Sockets};
 use weir_sidecar::client::{self, Link};
 use weir_sidecar::marked::{self, MarkedSocket};
@@ -19,7 +18,7 @@ use weir_sidecar::marked::{self, MarkedSocket};
 #[derive(Debug, Clone)]
 pub(crate) struct Network {
     desired: watch::Sender<Option<Arc<Desired>>>,
-    ways: watch::Sender<Table>,
+    ways: watch::Sender<Ways>,
     checks: Arc<Path>,
     link: watch::Receiver<Link>,
 }
@@ -28,7 +27,7 @@ impl Network {
     /// Looks for the sidecar at this socket, now and whenever it is lost. To be called within a tokio runtime.
     pub(crate) fn start(socket: PathBuf) -> Self {
         let (desired, wanted) = watch::channel(None);
-        let (ways, prepared) = watch::channel(Table::new());
+        let (ways, prepared) = watch::channel(Ways::default());
         let (told, link) = watch::channel(Link::default());
         let checks = marked::beside(&socket).into();
         tokio::spawn(client::keep(socket, wanted, prepared, told));
@@ -44,7 +43,7 @@ impl Network {
     }
 
     /// Checks are about to go these ways.
-    pub(crate) fn prepare(&self, ways: Table) {
+    pub(crate) fn prepare(&self, ways: Ways) {
         self.ways.send_if_modified(|last| {
             let differs = *last != ways;
             *last = ways;
@@ -53,11 +52,9 @@ impl Network {
     }
 
     /// Where a check gets its sockets that goes this way, from this address of the node.
-    pub(crate) fn sockets(&self, mark: NonZeroU32, from: IpAddr) -> Sockets {
-        Sockets::Of(Arc::new(MarkedSockets {
-            checks: Arc::clone(&self.checks),
-            socket: MarkedSocket::new(mark, from),
-        }))
+    pub(crate) fn sockets(&self, way: Way, from: IpAddr) -> Sockets {
+        let socket = MarkedSocket::new(way.mark, way.end, from);
+        Sockets::Of(Arc::new(MarkedSockets { checks: Arc::clone(&self.checks), socket }))
     }
 
     /// What is wanted, once anything is.

@@ -19,7 +19,7 @@ pub(crate) use limit::Limit;
 pub use sockets::{MakeSocket, Making, Sockets};
 
 /// What to check, and how.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Check {
     /// Where to connect to.
     pub address: SocketAddr,
@@ -97,8 +97,10 @@ impl Check {
     /// # Errors
     /// Where there was no answer: refused, timed out, broken off, not HTTP.
     pub async fn look(&self, timeout: Duration) -> Result<Seen, CheckError> {
+        let socket = self.sockets.for_address(self.address, timeout).await?;
+        // The server's time begins when there is something to ask it with.
         let limit = Limit::new(self.address, timeout);
-        let stream = limit.connect(&self.sockets).await?;
+        let stream = limit.connect(socket).await?;
         match &self.method {
             Method::Tcp => tcp::look(&limit, stream, self.proxy_line).await,
             Method::Http(http) => http.look(&limit, stream, self.proxy_line).await,

@@ -20,7 +20,7 @@ use driver::{Command, Driver};
 pub use judging::{Judged, Judgements};
 
 /// A server that is to be watched.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Watched {
     /// Unique in the pool.
     pub name: Arc<str>,

@@ -22,9 +22,9 @@ use tokio::net::UnixListener;
 use tokio::sync::watch;
 use weir_core::config::{self, Fleet};
 use weir_core::desired::speaker::{Config, Status as SpeakerStatus};
-use weir_core::desired::{Delta, Desired, Observed};
+use weir_core::desired::{Delta, Desired, Observed, Ways};
 use weir_core::health::{self, Admin, CheckTiming, HealthSpec, Operator, ServerHealth};
-use weir_core::ipvs::{self, Table};
+use weir_core::ipvs;
 use weir_core::l4::{Action, Event, Keys, Machine};
 use weir_core::time::Moment;
 use weir_sidecar::client::{self, Link};
@@ -93,7 +93,7 @@ struct Node {
     generation: u64,
     desired: watch::Sender<Option<Arc<Desired>>>,
     /// Without it, nobody is told anything any more.
-    _ways: watch::Sender<Table>,
+    _ways: watch::Sender<Ways>,
     link: watch::Receiver<Link>,
 }
 
@@ -105,7 +105,7 @@ impl Node {
         tokio::spawn(sidecar.serve(listener, std::future::pending()));
         let (desired, wanted) = watch::channel(None);
         let (told, link) = watch::channel(Link::default());
-        let (ways, prepared) = watch::channel(Table::new());
+        let (ways, prepared) = watch::channel(Ways::default());
         tokio::spawn(client::keep(socket, wanted, prepared, told));
         let machine = Machine::new(Arc::clone(fleet), "l4-1", Keys::new(), Admin::Ready, Moment::ZERO);
         Ok(Self { machine, generation: 0, desired, _ways: ways, link })

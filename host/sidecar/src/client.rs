@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, watch};
-use weir_core::desired::{Desired, Observed};
-use weir_core::ipvs::Table;
+use weir_core::desired::{Desired, Observed, Ways};
 
 use crate::protocol::{self, FrameError, Hello, MAX_FRAME, MAX_HELLO, Order, Report};
 
@@ -36,7 +35,7 @@ pub struct Link {
 pub async fn keep(
     socket: PathBuf,
     mut desired: watch::Receiver<Option<Arc<Desired>>>,
-    mut ways: watch::Receiver<Table>,
+    mut ways: watch::Receiver<Ways>,
     link: watch::Sender<Link>,
 ) {
     loop {
@@ -60,7 +59,7 @@ pub async fn keep(
 async fn talk(
     socket: &Path,
     desired: &mut watch::Receiver<Option<Arc<Desired>>>,
-    ways: &mut watch::Receiver<Table>,
+    ways: &mut watch::Receiver<Ways>,
     link: &watch::Sender<Link>,
 ) -> Result<(), FrameError> {
     let (mut from, mut to) = UnixStream::connect(socket).await?.into_split();
@@ -86,7 +85,10 @@ async fn talk(
                 Err(_) => break Ok(()),
             },
             changed = ways.changed() => match changed {
-                Ok(()) => Some(ways.borrow_and_update().clone()).filter(|ways| !ways.is_empty()).map(Order::Prepare),
+                Ok(()) => {
+                    let ways = ways.borrow_and_update().clone();
+                    (ways != Ways::default()).then(|| Order::Prepare(Box::new(ways)))
+                }
                 Err(_) => break Ok(()),
             },
             () = again.notified() => {

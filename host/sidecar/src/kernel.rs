@@ -14,13 +14,14 @@ pub mod netlink;
 mod sysctl;
 mod worker;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use rtnetlink::Handle;
 use weir_core::desired::network::{self, Change, Network};
-use weir_core::desired::{Desired, Difference, Part, SERVICE_DEVICE};
-use weir_core::ipvs::{Key, Plan, Table, Wanted};
+use weir_core::desired::{Desired, Difference, Part, SERVICE_DEVICE, Ways};
+use weir_core::ipvs::{Key, Plan, Wanted};
 use weir_core::l4::MARKS;
 
 use ipvs::{Balancer, IpvsError};
@@ -130,27 +131,31 @@ impl Kernel {
         Some(looked)
     }
 
-    /// Adds services for firewall marks to what is there. Nothing else is touched, and nothing where only is observed.
+    /// Adds what checks need to what is there. Nothing else is touched, and nothing where only is observed.
     ///
     /// # Errors
     /// Where there is no balancer, or it refuses.
-    pub fn prepare(&mut self, ways: &Table) -> Result<(), IpvsError> {
-        if self.observe_only || ways.is_empty() {
+    pub fn prepare(&mut self, ways: &Ways) -> Result<(), IpvsError> {
+        if self.observe_only || *ways == Ways::default() {
             return Ok(());
+        }
+        for difference in self.sysctls.look(&ways.sysctls, false).differences {
+            tracing::warn!(%difference, "checks through tunnels may fail");
         }
         let balancer = match &mut self.balancer {
             Some(balancer) => balancer,
             none => none.insert(Balancer::open()?),
         };
-        let wanted = Wanted { table: ways.clone(), ..Wanted::default() };
+        let wanted = Wanted { table: ways.services.clone(), ..Wanted::default() };
         balancer.settle(&wanted, |plan| log(plan, Cause::Wanted)).map(drop)
     }
 
-    /// The services for marks of checks that the balancer is known to have.
-    pub fn ways(&self) -> BTreeSet<Key> {
-        let services = self.balancer.iter().flat_map(Balancer::services);
-        let ways = services.filter(|key| matches!(key, Key::Mark { mark, .. } if MARKS.has(*mark)));
-        ways.copied().collect()
+    /// The services for marks of checks that the balancer is known to have, and where each leads.
+    pub fn ways(&self) -> BTreeMap<Key, IpAddr> {
+        let services = self.balancer.iter().flat_map(|balancer| &balancer.memory().known().services);
+        let ways = services.filter(|(key, _)| matches!(key, Key::Mark { mark, .. } if MARKS.has(*mark)));
+        ways.filter_map(|(key, service)| Some((*key, service.destinations.first()?.entry.endpoint.ip())))
+            .collect()
     }
 
     /// Whether a look at the timer that was broken off is to be gone on with.

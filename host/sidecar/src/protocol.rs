@@ -8,8 +8,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use weir_core::desired::{Delta, Desired, Observed};
-use weir_core::ipvs::Table;
+use weir_core::desired::{Delta, Desired, Observed, Ways};
 
 /// Changes whenever one side would misunderstand the other. Both are the same binary; they differ for as long as an upgrade
 /// has restarted only one of them.
@@ -57,8 +56,8 @@ pub enum Order {
     /// Make that of what was said before. Never the first order of a connection.
     Change(Box<Delta>),
     /// The ways of checks through tunnels, which whoever decides needs before it can say what it wants. They are added to what is
-    /// there, nothing else is touched; once a desired state was said, it has them in it and this is passed over.
-    Prepare(Table),
+    /// there, or was wanted by whoever decided before; nothing else is touched. The next desired state has them in it.
+    Prepare(Box<Ways>),
     /// Somebody still decides, and has nothing new to say.
     Alive,
 }
@@ -185,7 +184,7 @@ pub async fn write(
 mod tests {
     use weir_core::desired::speaker::Config;
     use weir_core::desired::{ServiceAddress, Sysctl};
-    use weir_core::ipvs::{Key, Service, Settings, Wanted};
+    use weir_core::ipvs::{Key, Service, Settings, Table, Wanted};
 
     use super::*;
 
@@ -197,7 +196,7 @@ mod tests {
     #[test]
     fn an_order_arrives_as_it_was_sent() {
         let set = Order::Set(Box::new(Desired { generation: 3, ..Desired::default() }));
-        for order in [set, change(), Order::Prepare(Table::new())] {
+        for order in [set, change(), Order::Prepare(Box::default())] {
             let bytes = frame(&order).unwrap();
             assert_eq!(read_all::<Order>(&bytes, MAX_FRAME).unwrap(), order);
         }

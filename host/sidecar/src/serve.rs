@@ -15,7 +15,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use weir_core::bgp::Stage;
 use weir_core::desired::speaker::{Config, Status, Wish};
-use weir_core::desired::{Counters, Desired, Misfit, Observed, Part, check_ways};
+use weir_core::desired::{Counters, Desired, Misfit, Observed, Part, Ways};
 
 use crate::kernel::{Cause, Looked, Worker};
 use crate::protocol::{self, FrameError, Hello, MAX_FRAME, MAX_HELLO, Order, Report};
@@ -162,8 +162,8 @@ impl<A: Announcer> Sidecar<A> {
         }
         match order {
             Ok(Order::Alive) => self.hear(),
-            Ok(Order::Prepare(ways)) => match check_ways(&ways) {
-                Ok(()) => drop(self.worker.ways.send_replace(Some(Arc::new(ways)))),
+            Ok(Order::Prepare(ways)) => match ways.check() {
+                Ok(()) => self.prepare(*ways),
                 Err(fault) => {
                     tracing::error!(%fault, "the ways of checks are refused");
                     let _ = self.refused.try_send(fault.to_string());
@@ -204,6 +204,15 @@ impl<A: Announcer> Sidecar<A> {
         if std::mem::take(&mut self.withdrawn) {
             tracing::info!("the host is back");
             self.announce();
+        }
+    }
+
+    /// Makes ways beside what was wanted before, which may have been another host's word. What is wanted stays what it was.
+    fn prepare(&mut self, ways: Ways) {
+        self.hear();
+        match &self.desired {
+            Some(desired) => drop(self.worker.desired.send_replace(Some(Arc::new(ways.beside(desired))))),
+            None => drop(self.worker.ways.send_replace(Some(Arc::new(ways)))),
         }
     }
 

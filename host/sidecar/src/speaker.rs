@@ -21,7 +21,7 @@ mod bytes;
 mod clock;
 mod connection;
 mod dial;
-mod dice;
+pub(crate) mod dice;
 mod director;
 mod doors;
 #[cfg(test)]

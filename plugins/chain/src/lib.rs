@@ -2,7 +2,7 @@
 //!
 //! **When to use it.** One rule is not enough: those that are up, of these the sites near the client, of these the ones that are
 //! not busy, of these two by weight. Each step takes what the step before it left. A step that would leave none is passed
-//! over, but for `up`: with nothing up, `none-up` says what is answered. IPv4 and IPv6 are decided apart.
+//! over, but for `up`: where nothing of what is left is up, `none-up` says what is answered, so `up` is best the first. IPv4 and IPv6 are decided apart.
 //!
 //! **What it costs.** With `weighted` a call for each query, unless `repeat-ms` allows the host to repeat an answer; with `geo` or `sticky`
 //! one for the first query of each network; else one until an address changes.
@@ -11,7 +11,7 @@
 //!
 //! ```text
 //! # Steps, in order:
-//! #   up         those that are up; of weight 0 only where no other is
+//! #   up         those that are up; of weight 0 only where no other of them is
 //! #   priority   those with the lowest number in their label `priority`; without one, the last
 //! #   shed       those whose load is not over `shed-over`; nobody says: not over
 //! #   geo        those of the first site for the client that has one: see `site`, `by`, `map.` and `default`
@@ -34,7 +34,7 @@
 //! ```
 
 use weir_plugin::dns_answers::{
-    A, AAAA, Address, Decision, DnsAnswers, Names, NetworkBits, Order, Question, Settings, Sites, best,
+    A, AAAA, Address, Decision, DnsAnswers, Names, NetworkBits, Order, Question, Settings, Sites,
 };
 use weir_plugin::{Config, ConfigError, Description, Plugin};
 
@@ -128,7 +128,7 @@ impl DnsAnswers for Chain {
             let all = (0..).zip(addresses).filter(|(_, address)| address.is_of(record_type));
             let mut left: Vec<u32> = all.map(|(index, _)| index).collect();
             for step in &self.fixed {
-                left = self.filtered(*step, addresses, record_type, left);
+                left = self.filtered(*step, addresses, left);
             }
             left
         });
@@ -159,7 +159,7 @@ impl DnsAnswers for Chain {
                     self.bits.rank(question, &name.addresses, &mut left);
                 }
                 Step::Weighted => self.settings.draw(&name.addresses, &mut left),
-                step => left = self.filtered(*step, &name.addresses, question.record_type, left),
+                step => left = self.filtered(*step, &name.addresses, left),
             }
         }
         if left.is_empty() {
@@ -171,12 +171,15 @@ impl DnsAnswers for Chain {
 
 impl Chain {
     /// What a step leaves that looks at addresses only.
-    fn filtered(&self, step: Step, addresses: &[Address], record_type: u16, left: Vec<u32>) -> Vec<u32> {
+    fn filtered(&self, step: Step, addresses: &[Address], left: Vec<u32>) -> Vec<u32> {
         let address = |index: &u32| addresses.get(*index as usize);
         let kept: Vec<u32> = match step {
             Step::Up => {
-                let up = best(addresses, record_type);
-                return left.into_iter().filter(|index| up.contains(index)).collect();
+                let is_up = |index: &u32| address(index).is_some_and(|a| a.state.is_up());
+                let weighs = |index: &u32| address(index).is_some_and(|a| a.weight > 0);
+                // Weight 0 is for when no other of them is up.
+                let any = left.iter().any(|index| is_up(index) && weighs(index));
+                return left.into_iter().filter(|index| is_up(index) && (!any || weighs(index))).collect();
             }
             Step::Priority => {
                 let number = |index: &u32| address(index)?.label(&self.priority)?.parse::<u32>().ok();

@@ -74,6 +74,19 @@ fn a_step_that_would_leave_none_is_passed_over_but_up_is_not() {
 }
 
 #[test]
+fn up_is_of_what_is_left() {
+    let mut all = addresses();
+    // Weight 0 is for when no other of those that are left is up.
+    all[0].weight = 0;
+    assert_eq!(ask("steps = up", &all, "US").0, "2 3 4");
+    all[1].state = State::Down;
+    all[2].state = State::Down;
+    assert_eq!(ask("steps = priority, up", &all, "US").0, "1");
+    all[3].state = State::Down;
+    assert_eq!(ask("steps = up", &all, "US").0, "1");
+}
+
+#[test]
 fn what_is_drawn_is_drawn_for_each_query_unless_it_may_be_repeated() {
     let weighed: Vec<Address> =
         addresses().into_iter().zip([3, 1, 0, 0]).map(|(address, weight)| address.weighing(weight)).collect();

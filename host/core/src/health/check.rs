@@ -74,11 +74,13 @@ impl Check {
         &self.failure
     }
 
+    /// Why the last check could not be tried.
+    pub(super) fn why_untried(&self) -> Option<&str> {
+        self.untried.as_deref()
+    }
+
     /// What an operator should know beside the state: how far the next one is.
     pub(super) fn note(&self) -> Option<String> {
-        if let Some(why) = &self.untried {
-            return Some(why.clone());
-        }
         match (self.health, self.against) {
             (_, 0) | (CheckHealth::Unknown, _) => None,
             (CheckHealth::Up, n) => {

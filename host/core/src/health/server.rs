@@ -162,6 +162,7 @@ impl ServerHealth {
                 cause: Cause::Nothing,
                 reason: String::new(),
                 note: None,
+                untried: None,
                 judgement: None,
                 load: None,
                 load_fault: None,
@@ -197,8 +198,10 @@ impl ServerHealth {
 
     /// Takes one event in. Whatever is due by `now` is started too, whatever the event.
     pub fn handle(&mut self, event: Event, now: Moment) -> Vec<Action> {
-        let ends_check =
-            matches!(event, Event::CheckPassed | Event::CheckFailed(_) | Event::CheckJudged { .. });
+        let ends_check = matches!(
+            event,
+            Event::CheckPassed | Event::CheckFailed(_) | Event::CheckUntried(_) | Event::CheckJudged { .. }
+        );
         if ends_check && let Some(timing) = self.spec.check.filter(|_| self.is_check_under_way()) {
             self.load.check_ended(timing.fall);
         }
@@ -398,6 +401,7 @@ impl ServerHealth {
             cause,
             reason: self.reason(state, cause),
             note: self.note(state),
+            untried: self.check.as_ref().and_then(Check::why_untried).map(str::to_owned),
             judgement: self.judgement.clone(),
             load: self.load.load().filter(|_| works(state)),
             load_fault: self.load.fault().map(str::to_owned),

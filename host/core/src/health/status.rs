@@ -121,12 +121,14 @@ pub struct Status {
     pub reason: String,
     /// What is odd without having decided anything: failed checks on the way to down, an agent that does not answer.
     pub note: Option<String>,
+    /// Why its last check could not even be tried; `None`: it was. What was known before is still held to be so.
+    pub untried: Option<String>,
     /// What its judge said last, in the words of agents; `None` where none was asked.
     pub judgement: Option<String>,
     /// How busy its checks' answers say it is, in steps of 1/32; `None` where none of the last ones said it, and where the server is
     /// down or in maintenance.
     pub load: Option<Load>,
-    /// What is wrong with the load that it said last.
+    /// What is wrong with the load that its last check's answer said.
     pub load_fault: Option<String>,
     /// Since when it is in this state.
     pub since: Moment,

@@ -1,6 +1,7 @@
 //! What follows from the fleet file alone: which targets are checked, and who is behind which service.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -158,6 +159,9 @@ fn target(
         Through::Tunnel => (at, Way::new(own, join)),
     };
     let mut name = format!("{node} {to}");
+    if let Some(Way { end, .. }) = way {
+        let _ = write!(name, " via {end}");
+    }
     if let Some(path) = &path {
         name.push(' ');
         name.push_str(path);

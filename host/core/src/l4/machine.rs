@@ -10,14 +10,11 @@ use super::standing::Standing;
 use super::status::{AddressStatus, Announcing, CheckStatus, NodeStatus, Status};
 use super::{settings, table, way};
 use crate::bgp::Wish;
-use crate::config::{AddressFamily, Fleet, Name, Node, Through};
-use crate::desired::{Desired, ServiceAddress};
+use crate::config::{AddressFamily, Fleet, Name, Node};
+use crate::desired::{Desired, ServiceAddress, Ways};
 use crate::health::{self, Admin};
-use crate::ipvs::{Table, Wanted};
+use crate::ipvs::Wanted;
 use crate::time::Moment;
-
-/// How long the first round waits for the ways of its checks: a sidecar that is started again is back much sooner.
-const PATIENCE_THROUGH_TUNNELS: Duration = Duration::from_secs(10);
 
 /// What happened.
 #[derive(Debug, Clone)]
@@ -74,6 +71,8 @@ pub struct Machine {
     supports: Supports,
     /// The end of the first round, whoever is silent; `None`: it is over.
     patience: Option<Moment>,
+    /// It should be over, and there are nodes that could not even be checked.
+    is_overdue: bool,
     disabled: bool,
     operator: Admin,
     stopping: Option<String>,
@@ -95,6 +94,7 @@ impl Machine {
             layout,
             supports: Supports::default(),
             patience: Some(now.after(patience(&fleet))),
+            is_overdue: false,
             disabled: false,
             operator,
             stopping: None,
@@ -109,10 +109,13 @@ impl Machine {
         &self.layout
     }
 
-    /// The ways of checks through tunnels, which are needed before anything is known and so before anything is wanted. They
-    /// are a part of what is wanted later.
-    pub fn ways(&self) -> Table {
-        way::services(&self.fleet, &self.layout)
+    /// What checks through tunnels need before anything is known, and so before anything is wanted. It is a part of what is wanted
+    /// later.
+    pub fn ways(&self) -> Ways {
+        Ways {
+            services: way::services(&self.fleet, &self.layout),
+            sysctls: way::sysctls(&self.fleet.l4.check),
+        }
     }
 
     /// What is wanted; `None` before the end of the first round.
@@ -121,8 +124,8 @@ impl Machine {
     }
 
     /// When [`Event::Timer`] is due.
-    pub const fn deadline(&self) -> Option<Moment> {
-        self.patience
+    pub fn deadline(&self) -> Option<Moment> {
+        self.patience.filter(|_| !self.is_overdue)
     }
 
     /// Takes one event in.
@@ -213,7 +216,8 @@ impl Machine {
     /// `target`: the one that stands differently.
     fn decide(&mut self, target: Option<usize>, now: Moment, actions: &mut Vec<Action>) {
         if let Some(patience) = self.patience {
-            if patience > now && self.unknown > 0 {
+            self.is_overdue = patience <= now;
+            if self.unknown > 0 && (!self.is_overdue || self.has_untried()) {
                 return;
             }
             self.patience = None;
@@ -233,6 +237,13 @@ impl Machine {
         actions.extend(self.notes(&before).map(Action::Note));
         self.wanted = Some(desired.clone());
         actions.push(Action::Set(Box::new(desired)));
+    }
+
+    /// Whether there is a target of which nothing is known because its check could not be tried: to take its node out would be wrong.
+    fn has_untried(&self) -> bool {
+        let untried =
+            |said: &Option<Box<health::Status>>| said.as_ref().is_some_and(|said| said.untried.is_some());
+        self.standings.iter().zip(&self.said).any(|(standing, said)| !standing.known && untried(said))
     }
 
     fn desired(&self) -> Desired {
@@ -273,6 +284,9 @@ impl Machine {
             Admin::Ready => {}
         }
         match self.patience {
+            Some(_) if self.is_overdue => {
+                (Announcing::NotYet, "there are l7 nodes that could not even be checked".to_owned())
+            }
             Some(_) => (Announcing::NotYet, "the first round of checks is not over".to_owned()),
             None => (Announcing::Yes, String::new()),
         }
@@ -321,15 +335,8 @@ impl Machine {
 
 /// How long the first round may take: a check of each target begins within a tenth of an interval and ends within its timeout. Twice that,
 /// since a machine that has just started is busy; whoever is silent then counts as down.
-///
-/// Checks through tunnels cannot even be tried before the sidecar has made their ways, and nothing is known of the nodes until then: to
-/// take all of them out would be wrong.
+/// A check that could not even be tried says nothing of anybody, and is waited for.
 fn patience(fleet: &Fleet) -> Duration {
-    let check = &fleet.l4.check;
-    let timing = check.timing();
-    let round = (timing.interval + timing.timeout) * 2;
-    match check.through {
-        Through::Node => round,
-        Through::Tunnel => round.max(PATIENCE_THROUGH_TUNNELS),
-    }
+    let timing = fleet.l4.check.timing();
+    (timing.interval + timing.timeout) * 2
 }

@@ -1,6 +1,7 @@
 //! What is asked of the kernels of the two tiers.
 
-use crate::config::{NodeCheck, Through};
+use super::way;
+use crate::config::NodeCheck;
 use crate::desired::Sysctl;
 
 /// Of an l4 node.
@@ -23,21 +24,10 @@ const L4: &[(&str, &str)] = &[
 const SHARED_ADDRESS: &[(&str, &str)] =
     &[("net/ipv4/conf/all/arp_ignore", "1"), ("net/ipv4/conf/all/arp_announce", "2")];
 
-/// Of an l4 node that checks l7 nodes through their tunnels: the answers come from a service address, which is local.
-const THROUGH_TUNNELS: &[(&str, &str)] = &[
-    ("net/ipv4/conf/all/accept_local", "1"),
-    // Of `all` and the device the larger counts: a strict 1 of the device would drop the answers, 2 does not.
-    ("net/ipv4/conf/all/rp_filter", "2"),
-];
-
 /// What an l4 node relies on.
 pub(super) fn l4(check: &NodeCheck) -> Vec<Sysctl> {
-    let through = match check.through {
-        Through::Node => &[][..],
-        Through::Tunnel => THROUGH_TUNNELS,
-    };
-    let all = L4.iter().chain(SHARED_ADDRESS).chain(through);
-    all.map(|(name, value)| Sysctl::new(*name, *value)).collect()
+    let all = L4.iter().chain(SHARED_ADDRESS);
+    all.map(|(name, value)| Sysctl::new(*name, *value)).chain(way::sysctls(check)).collect()
 }
 
 /// What an l7 node relies on, with the IPv4 tunnels of these names.

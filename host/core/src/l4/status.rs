@@ -86,7 +86,9 @@ pub struct CheckStatus {
     pub state: State,
     /// What the checks say, all in all.
     pub check: CheckHealth,
-    /// Why it is in this state, or what is odd; empty where it is simply up.
+    /// The last check could not even be tried: what is said here is of earlier checks.
+    pub untried: bool,
+    /// Why it is in this state, or was not checked, or what is odd; empty where it is simply up.
     pub why: String,
     /// What the judge said last, in the words of agents; `None` where there is none.
     pub judge: Option<String>,
@@ -95,9 +97,11 @@ pub struct CheckStatus {
 impl CheckStatus {
     /// Of a target, where anything is known of it.
     pub(super) fn of(target: &Target, taking: bool, known: Option<&health::Status>) -> Self {
-        let said = |status: &health::Status| match status.reason.is_empty() {
-            true => status.note.clone().unwrap_or_default(),
-            false => status.reason.clone(),
+        // What was known before is held to be so, and that is what one has to know.
+        let said = |status: &health::Status| match (&status.untried, status.reason.is_empty()) {
+            (Some(why), _) => why.clone(),
+            (None, true) => status.note.clone().unwrap_or_default(),
+            (None, false) => status.reason.clone(),
         };
         Self {
             target: target.name.to_string(),
@@ -105,6 +109,7 @@ impl CheckStatus {
             taking,
             state: known.map_or(State::Down, |status| status.state),
             check: known.and_then(|status| status.bits.check).unwrap_or(CheckHealth::Unknown),
+            untried: known.is_some_and(|status| status.untried.is_some()),
             why: known.map_or_else(|| "no check has ended yet".to_owned(), said),
             judge: known.and_then(|status| status.judgement.clone()),
         }

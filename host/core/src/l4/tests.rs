@@ -153,6 +153,17 @@ impl Bench {
         }
     }
 
+    /// One check of each node that could not be tried.
+    fn untried(&mut self, why: &str) {
+        self.now = self.now.after(Duration::from_millis(20));
+        for node in ["a", "b", "c"] {
+            self.on(node, |health, now| {
+                health.handle(HealthEvent::Timer, now);
+                health.handle(HealthEvent::CheckUntried(why.to_owned()), now);
+            });
+        }
+    }
+
     fn word(&mut self, node: &str, admin: Admin) {
         self.on(node, |health, now| {
             health.handle(HealthEvent::Operator(OperatorCommand::Admin(admin)), now);

@@ -10,7 +10,8 @@ use std::num::NonZeroU32;
 
 use super::layout::Layout;
 use super::table::{forwarding, settings};
-use crate::config::Fleet;
+use crate::config::{Fleet, NodeCheck, Through};
+use crate::desired::Sysctl;
 use crate::ipvs::{Destination, Key, Marks, Service, Table, Thresholds};
 use crate::maglev::Family;
 
@@ -22,6 +23,13 @@ pub const MAX_JOIN: u32 = 0xffff;
 
 /// All marks that a check may carry. Nothing else on an l4 node may use them.
 pub const MARKS: Marks = Marks { first: FIRST + 1, last: FIRST + MAX_JOIN };
+
+/// What an l4 node relies on beside that: answers come from a service address, which is local.
+const SYSCTLS: &[(&str, &str)] = &[
+    ("net/ipv4/conf/all/accept_local", "1"),
+    // Of `all` and the device the larger counts: a strict 1 of the device would drop the answers, 2 does not.
+    ("net/ipv4/conf/all/rp_filter", "2"),
+];
 
 /// Where a check through a tunnel leaves the way of all other packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +51,15 @@ impl Way {
         let family = if self.end.is_ipv4() { Family::V4 } else { Family::V6 };
         Key::Mark { family, mark: self.mark }
     }
+}
+
+/// The settings that checks rely on: none where they go to the nodes' own addresses.
+pub(super) fn sysctls(check: &NodeCheck) -> Vec<Sysctl> {
+    let all = match check.through {
+        Through::Node => &[][..],
+        Through::Tunnel => SYSCTLS,
+    };
+    all.iter().map(|(name, value)| Sysctl::new(*name, *value)).collect()
 }
 
 /// The services for all ways of a layout: none where checks go to the nodes' own addresses.

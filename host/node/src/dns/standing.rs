@@ -223,7 +223,7 @@ fn same_source(a: &Policy, b: &Policy) -> bool {
     }
 }
 
-/// A change of state is news; what leads up to one is for whoever looks closer. A load that cannot be read is told once, until one can.
+/// A change of state is news; what leads up to one is for whoever looks closer. A load that cannot be read is told when that begins.
 fn log(policy: &Name, address: &str, before: Option<&Status>, status: &Status) {
     if let (Some(fault), None) = (&status.load_fault, before.and_then(|b| b.load_fault.as_ref())) {
         tracing::warn!(%policy, address, "{fault}");

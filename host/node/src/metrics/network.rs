@@ -5,6 +5,7 @@ use std::fmt::Error;
 use weir_core::bgp;
 use weir_core::desired::Part;
 use weir_core::desired::speaker::NeighborStatus;
+use weir_core::l4::CheckStatus;
 use weir_core::model::State;
 
 use super::{Out, float};
@@ -44,7 +45,8 @@ fn balancing(out: &mut Out, status: &NodeStatus) -> Result<(), Error> {
     let Some(l4) = &status.l4 else {
         out.gauges("l4_announced", ANNOUNCED, [])?;
         out.gauges("l4_nodes_taking", TAKING, [])?;
-        return out.gauges("l4_check_up", CHECK_UP, []);
+        out.gauges("l4_check_up", CHECK_UP, [])?;
+        return out.gauges("l4_check_untried", CHECK_UNTRIED, []);
     };
     let addresses: Vec<_> = l4.addresses.iter().map(|a| (a.address.to_string(), a)).collect();
     let each = |value: fn(&weir_core::l4::AddressStatus) -> f64| {
@@ -52,17 +54,21 @@ fn balancing(out: &mut Out, status: &NodeStatus) -> Result<(), Error> {
     };
     out.gauges("l4_announced", ANNOUNCED, each(|a| yes(a.announced)))?;
     out.gauges("l4_nodes_taking", TAKING, each(|a| float(a.taking as u64)))?;
-    let checks = l4.nodes.iter().flat_map(|node| {
-        node.checks.iter().map(|check| {
-            let labels = vec![("node", node.name.as_str()), ("target", check.target.as_str())];
-            (labels, yes(check.state == State::Up))
+    let checks = |value: fn(&CheckStatus) -> bool| {
+        l4.nodes.iter().flat_map(move |node| {
+            node.checks.iter().map(move |check| {
+                let labels = vec![("node", node.name.as_str()), ("target", check.target.as_str())];
+                (labels, yes(value(check)))
+            })
         })
-    });
-    out.gauges("l4_check_up", CHECK_UP, checks)
+    };
+    out.gauges("l4_check_up", CHECK_UP, checks(|check| check.state == State::Up))?;
+    out.gauges("l4_check_untried", CHECK_UNTRIED, checks(|check| check.untried))
 }
 
 const ANNOUNCED: &str = "Whether routers are to be told of the address";
 const TAKING: &str = "L7 nodes that take connections to the address";
+const CHECK_UNTRIED: &str = "Whether the last check of the L7 node could not even be tried";
 const CHECK_UP: &str = "Whether the L7 node takes connections as far as this check of it goes";
 
 fn neighbors(out: &mut Out, status: &NodeStatus) -> Result<(), Error> {

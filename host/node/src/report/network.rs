@@ -114,6 +114,14 @@ pub(super) fn troubles(status: &NodeStatus) -> Vec<String> {
         }
         _ => troubles.push(format!("this node announces nothing: {}", l4.why)),
     }
+    let untried = l4.nodes.iter().flat_map(|node| &node.checks).filter(|check| check.untried);
+    let (count, first) = (untried.clone().count(), untried.clone().next());
+    if let Some(check) = first {
+        troubles.push(format!(
+            "{count} checks of l7 nodes cannot be tried, what is known is old: {}: {}",
+            check.target, check.why
+        ));
+    }
     for name in &l4.silent_neighbors {
         troubles.push(format!("neighbor {name} is not spoken to: its password-file cannot be read"));
     }

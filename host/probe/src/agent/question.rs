@@ -49,8 +49,9 @@ impl Question {
     /// # Errors
     /// Where the agent cannot be reached, or neither ends its line nor closes in time.
     pub async fn line(&self, timeout: Duration) -> Result<Vec<u8>, CheckError> {
+        let socket = Sockets::Any.for_address(self.address, timeout).await?;
         let limit = Limit::new(self.address, timeout);
-        let mut stream = limit.connect(&Sockets::Any).await?;
+        let mut stream = limit.connect(socket).await?;
         if !self.send.is_empty() {
             limit.within(Stage::Send, stream.write_all(self.send.as_bytes())).await?;
         }

@@ -91,6 +91,8 @@ impl HttpCheck {
         let head = read_head(limit, &mut stream, self.load_header.as_deref()).await?;
         let latency = limit.started.elapsed();
         let body = Body::new(head.framing, head.rest).read(limit, &mut stream).await?;
+        // As for a TCP check: nothing of it stays behind. All that was wanted has come.
+        let _ = stream.set_zero_linger();
         Ok(Seen::Http { status: head.status, body, latency, load: head.load })
     }
 }

@@ -6,10 +6,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout_at};
 
-use super::Sockets;
 use super::error::{CheckError, Stage};
 
 /// Whom a check is about and when it must be over.
@@ -39,13 +38,8 @@ impl Limit {
         }
     }
 
-    pub(crate) async fn connect(&self, sockets: &Sockets) -> Result<TcpStream, CheckError> {
+    pub(crate) async fn connect(&self, socket: TcpSocket) -> Result<TcpStream, CheckError> {
         let address = self.address;
-        let socket = match timeout_at(self.started + self.timeout, sockets.for_address(address)).await {
-            Ok(Ok(socket)) => socket,
-            Ok(Err(source)) => return Err(CheckError::Untried { address, source }),
-            Err(_) => return Err(CheckError::Untried { address, source: io::ErrorKind::TimedOut.into() }),
-        };
         self.within(Stage::Connect, socket.connect(address)).await.map_err(|error| match error {
             CheckError::Broken { source, .. } if is_local(&source) => CheckError::Local { address, source },
             CheckError::Broken { source, .. } => CheckError::Connect { address, source },

@@ -5,8 +5,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpSocket;
+use tokio::time::timeout;
+
+use super::error::CheckError;
 
 /// Somebody makes a socket.
 pub type Making<'a> = Pin<Box<dyn Future<Output = io::Result<TcpSocket>> + Send + 'a>>;
@@ -28,25 +32,19 @@ pub enum Sockets {
     Of(Arc<dyn MakeSocket>),
 }
 
-impl PartialEq for Sockets {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Any, Self::Any) => true,
-            (Self::Of(one), Self::Of(other)) => Arc::ptr_eq(one, other),
-            _ => false,
-        }
-    }
-}
-
-impl Eq for Sockets {}
-
 impl Sockets {
-    /// A socket for this address.
-    pub(super) async fn for_address(&self, address: SocketAddr) -> io::Result<TcpSocket> {
-        match (self, address) {
-            (Self::Of(maker), _) => maker.make().await,
-            (Self::Any, SocketAddr::V4(_)) => TcpSocket::new_v4(),
-            (Self::Any, SocketAddr::V6(_)) => TcpSocket::new_v6(),
-        }
+    /// A socket for this address, within this time.
+    pub(crate) async fn for_address(
+        &self,
+        address: SocketAddr,
+        within: Duration,
+    ) -> Result<TcpSocket, CheckError> {
+        let made = match (self, address) {
+            (Self::Of(maker), _) => timeout(within, maker.make()).await,
+            (Self::Any, SocketAddr::V4(_)) => Ok(TcpSocket::new_v4()),
+            (Self::Any, SocketAddr::V6(_)) => Ok(TcpSocket::new_v6()),
+        };
+        let untried = |source| CheckError::Untried { address, source };
+        made.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(untried)
     }
 }

@@ -447,7 +447,7 @@ async fn a_check_without_a_socket_says_nothing_of_the_server() {
         server_a.check.map(|check| Check { sockets: Sockets::Of(Arc::clone(&maker) as _), ..check });
     watch.set(vec![server_a]);
     let untried =
-        |status: &Status| status.note.as_deref().is_some_and(|note| note.contains("no way there yet"));
+        |status: &Status| status.untried.as_deref().is_some_and(|why| why.contains("no way there yet"));
     let status = loop {
         let (_, status) = changes.recv().await.unwrap();
         if untried(&status) {

@@ -2,15 +2,16 @@
 //!
 //! A thread of its own, since a large table takes the kernel a while, and the hold of the announcements must not wait for it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::thread::CapabilitySet;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use weir_core::desired::Desired;
-use weir_core::ipvs::{Key, Table};
+use weir_core::desired::{Desired, Ways};
+use weir_core::ipvs::Key;
 
 use super::{Cause, Kernel, Looked};
 use crate::privileges;
@@ -22,12 +23,12 @@ const SHARE: u32 = 20;
 pub struct Worker {
     /// What shall be; `None` until anybody has said so: nothing is touched before.
     pub desired: watch::Sender<Option<Arc<Desired>>>,
-    /// Services for firewall marks that are to be there before anything else is said.
-    pub ways: watch::Sender<Option<Arc<Table>>>,
+    /// What checks need before anything else is said.
+    pub ways: watch::Sender<Option<Arc<Ways>>>,
     /// What became of it, once for each look.
     pub looked: mpsc::Receiver<Looked>,
-    /// The services for marks of checks that the balancer has.
-    pub there: watch::Receiver<Arc<BTreeSet<Key>>>,
+    /// The services for marks of checks that the balancer has, and where they lead.
+    pub there: watch::Receiver<Arc<BTreeMap<Key, IpAddr>>>,
 }
 
 impl Worker {
@@ -60,14 +61,14 @@ impl Worker {
 /// What a worker is told.
 struct Told {
     wanted: watch::Receiver<Option<Arc<Desired>>>,
-    prepared: watch::Receiver<Option<Arc<Table>>>,
+    prepared: watch::Receiver<Option<Arc<Ways>>>,
 }
 
 async fn work(
     mut kernel: Kernel,
     Told { mut wanted, mut prepared }: Told,
     results: mpsc::Sender<Looked>,
-    known: watch::Sender<Arc<BTreeSet<Key>>>,
+    known: watch::Sender<Arc<BTreeMap<Key, IpAddr>>>,
     every: Duration,
 ) {
     // Looks keep their time however often the desired state changes.

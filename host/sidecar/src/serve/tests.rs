@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use tokio::task::JoinHandle;
 use weir_core::bgp::Prefix;
 use weir_core::desired::speaker::Route;
-use weir_core::desired::{Difference, ServiceAddress};
+use weir_core::desired::{Difference, ServiceAddress, Sysctl};
 use weir_core::ipvs::{Key, Service, Settings, Table};
 
 use super::*;
@@ -35,7 +35,7 @@ struct Scene {
     dir: tempfile::TempDir,
     told: Told,
     kernel: watch::Receiver<Option<Arc<Desired>>>,
-    prepared: watch::Receiver<Option<Arc<Table>>>,
+    prepared: watch::Receiver<Option<Arc<Ways>>>,
     looked: mpsc::Sender<Looked>,
     stop: tokio::sync::oneshot::Sender<()>,
     running: JoinHandle<()>,
@@ -56,9 +56,13 @@ fn scene(allowed: &[u32]) -> Scene {
 }
 
 /// A service for this mark.
-fn way(mark: u32) -> Table {
+fn way(mark: u32) -> Ways {
     let key = Key::Mark { family: weir_core::maglev::Family::V4, mark: mark.try_into().unwrap() };
-    Table::of([Service { key, settings: Settings::maglev(), destinations: Vec::new() }]).unwrap()
+    let service = Service { key, settings: Settings::maglev(), destinations: Vec::new() };
+    Ways {
+        services: Table::of([service]).unwrap(),
+        sysctls: vec![Sysctl::new("net/ipv4/conf/all/accept_local", "1")],
+    }
 }
 
 fn me() -> u32 {
@@ -145,14 +149,27 @@ async fn what_is_new_is_announced_when_the_kernel_serves_it_and_what_is_old_is_w
 async fn ways_of_checks_are_prepared_and_nothing_else_is_taken_for_one() {
     let mut scene = scene(&[me()]);
     let mut host = connect(scene.dir.path()).await;
-    protocol::write(&mut host, &Order::Prepare(way(7))).await.unwrap();
+    protocol::write(&mut host, &Order::Prepare(Box::new(way(7)))).await.unwrap();
     report(&mut host, |r| matches!(r, Report::Refused(why) if why.contains("mark 7"))).await;
     assert_eq!(*scene.prepared.borrow(), None);
     let ways = way(weir_core::l4::MARKS.last);
-    protocol::write(&mut host, &Order::Prepare(ways.clone())).await.unwrap();
+    protocol::write(&mut host, &Order::Prepare(Box::new(ways.clone()))).await.unwrap();
     let prepared = scene.prepared.wait_for(Option::is_some).await.unwrap().clone();
     assert_eq!(prepared.as_deref(), Some(&ways));
     assert!(scene.kernel.borrow().is_none() && scene.announced().is_empty());
+
+    // A host that comes after another one: what that one wanted stays, with the ways beside it, until the new one knows what it wants.
+    scene.order(&mut host, desired(1, &["198.51.100.1/32"])).await;
+    let mut host = connect(scene.dir.path()).await;
+    protocol::write(&mut host, &Order::Prepare(Box::new(ways.clone()))).await.unwrap();
+    let has_way = |desired: &Option<Arc<Desired>>| {
+        desired
+            .as_ref()
+            .is_some_and(|d| d.ipvs.table.len() == 1 && d.sysctls == ways.sysctls && d.speaker.is_some())
+    };
+    scene.kernel.wait_for(has_way).await.unwrap();
+    scene.order(&mut host, desired(2, &["198.51.100.1/32"])).await;
+    assert_eq!(scene.kernel.borrow().as_ref().map(|d| d.ipvs.table.len()), Some(0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -262,7 +279,7 @@ async fn a_host_says_the_whole_once_then_what_differs_and_the_whole_again_when_i
     let dir = tempfile::tempdir().unwrap();
     let listener = UnixListener::bind(dir.path().join("s")).unwrap();
     let (wanted, wants) = watch::channel(Some(Arc::new(desired(1, &[]))));
-    let (ways, prepared) = watch::channel(Table::new());
+    let (ways, prepared) = watch::channel(Ways::default());
     let (link, _told) = watch::channel(crate::client::Link::default());
     tokio::spawn(crate::client::keep(dir.path().join("s"), wants, prepared, link));
     let (stream, _) = listener.accept().await.unwrap();
@@ -281,5 +298,5 @@ async fn a_host_says_the_whole_once_then_what_differs_and_the_whole_again_when_i
     protocol::write(&mut to, &Report::Again).await.unwrap();
     assert!(matches!(next().await, Order::Set(whole) if whole.generation == 2));
     ways.send_replace(way(weir_core::l4::MARKS.first));
-    assert_eq!(next().await, Order::Prepare(way(weir_core::l4::MARKS.first)));
+    assert_eq!(next().await, Order::Prepare(Box::new(way(weir_core::l4::MARKS.first))));
 }

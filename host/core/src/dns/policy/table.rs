@@ -188,6 +188,7 @@ mod tests {
             cause: Cause::Nothing,
             reason: String::new(),
             note: note.map(str::to_owned),
+            untried: None,
             judgement: None,
             load: None,
             load_fault: None,

@@ -71,7 +71,7 @@ fn a_check_that_could_not_be_tried_changes_nothing_that_is_known_and_is_told() {
             let now = check.cadence.deadline().unwrap();
             assert!(check.cadence.start(now));
             check.untried("no way there".into(), now);
-            assert_eq!((check.health(), check.note().as_deref()), (health, Some("no way there")));
+            assert_eq!((check.health(), check.why_untried()), (health, Some("no way there")));
         }
     }
     // It neither counts as a failure nor forgives one.
@@ -80,7 +80,7 @@ fn a_check_that_could_not_be_tried_changes_nothing_that_is_known_and_is_told() {
     let now = check.cadence.deadline().unwrap();
     check.cadence.start(now);
     check.untried("no way there".into(), now);
-    assert_eq!((play(&mut check, "-").as_str(), check.note()), ("d", None));
+    assert_eq!((play(&mut check, "-").as_str(), check.why_untried()), ("d", None));
 }
 
 #[test]

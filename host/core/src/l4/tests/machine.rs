@@ -277,7 +277,9 @@ fn checks_through_tunnels_have_ways_of_their_own_before_anything_is_known_and_ev
         let ways = table.iter().filter(|service| matches!(service.key, crate::ipvs::Key::Mark { .. }));
         ways.map(|way| format!("{} to {}", way.key, way.destinations[0].endpoint)).collect()
     };
-    let ways = bench.machine.ways();
+    let ways = bench.machine.ways().services;
+    assert_eq!(bench.machine.ways().check(), Ok(()));
+    assert_eq!(bench.machine.ways().sysctls.len(), 2);
     assert_eq!(
         marks(&ways),
         [
@@ -293,13 +295,27 @@ fn checks_through_tunnels_have_ways_of_their_own_before_anything_is_known_and_ev
     // Each service address is checked on each node.
     let targets = bench.machine.layout().targets();
     assert_eq!(targets.len(), 4 * 3);
-    let target = targets.iter().find(|target| &*target.name == "a 198.51.100.1:8080 /healthcheck").unwrap();
+    let target = targets
+        .iter()
+        .find(|target| &*target.name == "a 198.51.100.1:8080 via 192.0.2.11 /healthcheck")
+        .unwrap();
     assert_eq!(target.way.map(|way| way.end.to_string()).as_deref(), Some("192.0.2.11"));
 
-    // As long as no check could be tried, a node that was at work goes on as it was.
-    bench.now = at(9_000);
+    // As long as no check could be tried, a node that was at work goes on as it was, however long that is.
+    bench.untried("no way there");
+    bench.now = at(60_000);
     bench.tell(Event::Timer);
-    assert_eq!(bench.wanted, []);
+    assert_eq!((bench.wanted.len(), bench.machine.deadline()), (0, None));
+    assert_eq!(bench.machine.status().why, "there are l7 nodes that could not even be checked");
+    assert!(
+        bench
+            .machine
+            .status()
+            .nodes
+            .iter()
+            .flat_map(|n| &n.checks)
+            .all(|c| c.untried && c.why == "no way there")
+    );
     for node in ["a", "b", "c"] {
         bench.checks(node, 1, true);
     }
