@@ -125,6 +125,17 @@ async fn write<S: AsyncWrite + Unpin>(stream: &mut S, answers: &mut Vec<u8>) -> 
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn what_a_stream_keeps_back_is_sent_as_well() {
+        let (near, mut far) = tokio::io::duplex(1024);
+        // As TLS does, it takes more than it passes on.
+        let mut stream = tokio::io::BufWriter::new(near);
+        write(&mut stream, &mut vec![7; 100]).await.unwrap();
+        let mut sent = [0; 100];
+        timeout(MESSAGE, far.read_exact(&mut sent)).await.expect("sent").unwrap();
+        assert_eq!(sent, [7; 100]);
+    }
+
     #[test]
     fn a_message_is_taken_when_it_is_whole() {
         assert_eq!(next(&[]), None);

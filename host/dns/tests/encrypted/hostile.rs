@@ -1,5 +1,7 @@
 //! Bytes that are none of the protocols': they end their own connection at most.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use weir_core::dns::answer::Transport;
@@ -21,8 +23,22 @@ impl Dice {
     }
 }
 
+/// A task that panics ends alone, so it has to be looked for.
+static PANICKED: AtomicBool = AtomicBool::new(false);
+
+fn look_for_panics() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().name().is_some_and(|name| name.starts_with("dns ")) {
+            PANICKED.store(true, Ordering::Relaxed);
+        }
+        usual(panic);
+    }));
+}
+
 #[tokio::test]
 async fn garbage_on_each_port_costs_no_other_connection() {
+    look_for_panics();
     let fixture = Fixture::start();
     let (mut over_tls, mut over_https) = (tls(&fixture).await, https(&fixture).await);
     let (_endpoint, over_quic) = quic(&fixture).await;
@@ -70,4 +86,5 @@ async fn garbage_on_each_port_costs_no_other_connection() {
     assert!(stream(&over_quic, &framed(&www(0))).await.is_ok());
     drop(over_tls);
     fixture.until(|stats| stats.open == [0, 0, 1, 1]).await;
+    assert!(!PANICKED.load(Ordering::Relaxed));
 }
