@@ -87,8 +87,8 @@ pub(crate) struct Choice {
 impl Choice {
     /// The original's on every tier.
     pub(crate) const CLASSIC: Self = Self { l4: Stack::Classic, l7: Stack::Classic, dns: Stack::Classic };
-    /// Weir on every tier that it has.
-    pub(crate) const WEIR: Self = Self { l4: Stack::Classic, l7: Stack::Weir, dns: Stack::Weir };
+    /// Weir on every tier.
+    pub(crate) const WEIR: Self = Self { l4: Stack::Weir, l7: Stack::Weir, dns: Stack::Weir };
 
     /// Whether the programs of a node of this kind make its tunnels, service addresses and settings themselves. L7 nodes do for L4
     /// nodes of the same fleet.

@@ -93,7 +93,7 @@ impl Tiers {
             && self.kernel.is_none()
     }
 
-    /// What that comes to. Small, and Weir where it has the tier, unless said otherwise.
+    /// What that comes to. Small, and Weir on every tier, unless said otherwise.
     ///
     /// # Errors
     /// The same thing asked for twice.
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn without_flags_the_lab_is_small_and_weir_has_what_it_can() {
+    fn without_flags_the_lab_is_small_and_weir_has_every_tier() {
         assert_eq!(shape("").unwrap(), Shape { size: Size::small(), choice: Choice::WEIR });
         assert!(Line::parse_from(["up"]).tiers.is_plain());
         assert!(!Line::parse_from(["up", "--l7", "weir"]).tiers.is_plain());
@@ -157,7 +157,7 @@ mod tests {
         let wished = shape("--l4 7 --l7 13 --servers 10 --users 200").unwrap();
         assert_eq!(wished, Shape { size: Size::full(), choice: Choice::WEIR });
         let wished = shape("--l7 weir --l4 classic --l7 3 --stack classic").unwrap();
-        assert_eq!(wished.choice, Choice { dns: Stack::Classic, ..Choice::WEIR });
+        assert_eq!(wished.choice, Choice { l7: Stack::Weir, ..Choice::CLASSIC });
         assert_eq!(shape("--dns weir --stack classic").unwrap().choice.dns, Stack::Weir);
         assert_eq!(wished.size, Size { l7: 3, ..Size::small() });
         let wished = shape("--size full --stack classic --l7 20").unwrap();

@@ -12,7 +12,8 @@ fn programs(choice: Choice, node: &str) -> Vec<&'static str> {
 
 #[test]
 fn each_tier_runs_the_programs_of_its_stack() {
-    let mixed = Choice::WEIR;
+    let mixed = Choice { l4: Stack::Classic, ..Choice::WEIR };
+    assert_eq!(programs(Choice::WEIR, "LB4-1"), ["weir"]);
     assert_eq!(programs(Choice::CLASSIC, "LB7-1"), ["socat", "haproxy"]);
     assert_eq!(programs(mixed, "LB7-1"), ["weir"]);
     assert_eq!(programs(Choice::CLASSIC, "S1"), ["nginx", "application", "socat"]);

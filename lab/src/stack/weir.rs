@@ -228,7 +228,8 @@ mod tests {
 
     #[test]
     fn the_fleet_has_every_l7_node_the_spare_one_too_and_every_server_as_agent() {
-        let file = fleet(&Topology::new(Size::full()).unwrap(), Choice::WEIR, 13);
+        let behind_classic = Choice { l4: Stack::Classic, ..Choice::WEIR };
+        let file = fleet(&Topology::new(Size::full()).unwrap(), behind_classic, 13);
         let file: toml::Table = file.parse().unwrap();
         let nodes = file["nodes"].as_table().unwrap();
         assert_eq!(nodes.len(), 14 + 10 + 1);
@@ -260,10 +261,9 @@ mod tests {
 
     #[test]
     fn l4_nodes_know_the_l7_nodes_that_they_are_told_of_and_speak_to_every_reflector_and_router() {
-        let choice = Choice { l4: Stack::Weir, ..Choice::WEIR };
         let topology = Topology::new(Size::small()).unwrap();
         for known in [2, 3] {
-            let file: toml::Table = fleet(&topology, choice, known).parse().unwrap();
+            let file: toml::Table = fleet(&topology, Choice::WEIR, known).parse().unwrap();
             let nodes = file["nodes"].as_table().unwrap();
             assert_eq!(nodes.keys().filter(|name| name.starts_with("LB7-")).count(), known as usize);
             assert_eq!(nodes["LB7-2"]["join"].as_integer(), Some(2));

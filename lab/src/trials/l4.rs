@@ -19,7 +19,7 @@ use crate::fabric::Fabric;
 use crate::inside::{Job, Orders};
 use crate::kernel;
 use crate::say;
-use crate::stack::{Choice, Stack};
+use crate::stack::Choice;
 use crate::topology::Size;
 use crate::world::World;
 
@@ -61,9 +61,8 @@ fn outside(name: &str, task: Task, lasts: Duration) -> Result<()> {
 
 /// Inside.
 pub(crate) fn inside(out: &Path, task: Task, _: &Orders) -> Result<()> {
-    let choice = Choice { l4: Stack::Weir, ..Choice::WEIR };
     let mut world =
-        World::bring_up(Fabric::new(out)?, Size::small(), choice, &mut |line| println!("{line}"))?;
+        World::bring_up(Fabric::new(out)?, Size::small(), Choice::WEIR, &mut |line| println!("{line}"))?;
     world.await_whole(WHOLE_WITHIN)?;
     match task {
         Task::Figures { calm, runs } => figures::try_all(&mut world, out, calm, runs)?,

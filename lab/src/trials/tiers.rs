@@ -36,11 +36,11 @@ pub(super) fn classic(_: &Path) -> Result<()> {
 }
 
 pub(super) fn all(_: &Path) -> Result<()> {
-    outside("tiers-all", Choice { l4: Stack::Weir, ..Choice::WEIR })
+    outside("tiers-all", Choice::WEIR)
 }
 
 pub(super) fn weir(_: &Path) -> Result<()> {
-    outside("tiers-weir", Choice::WEIR)
+    outside("tiers-weir", Choice { l4: Stack::Classic, ..Choice::WEIR })
 }
 
 fn outside(name: &str, choice: Choice) -> Result<()> {
