@@ -136,7 +136,7 @@ fn move_only(scene: &mut Scene<'_>) -> Result<()> {
 
 fn add(scene: &mut Scene<'_>) -> Result<()> {
     let spare = scene.spare()?;
-    scene.phase("added", &spare, &[], |world| world.add_l7().map(drop))?;
+    scene.phase_before("added", &spare, |world| world.add_l7().map(drop))?;
     let idle = [spare.clone()];
     scene.phase("removed", &spare, &idle, |world| world.remove_spare())
 }
