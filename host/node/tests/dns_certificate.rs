@@ -2,45 +2,26 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
+mod node;
+
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::Arc;
 
 use rustls::crypto::ring::default_provider;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tempfile::TempDir;
 
-/// A node that ends with the test, however that ends.
-struct Node(Child);
+use node::Node;
 
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Node {
-    /// Starts a node with this fleet file; `Err` is what it said where it did not become ready, `Ok` where it answers over TLS.
-    fn start(fleet: &Path) -> Result<(Self, SocketAddr), String> {
-        let mut weir = Command::new(env!("CARGO_BIN_EXE_weir"));
-        weir.env_clear().args(["run", "--node", "here", "--fleet"]).arg(fleet).stderr(Stdio::piped());
-        let mut node = Self(weir.spawn().unwrap());
-        let mut said = String::new();
-        for line in BufReader::new(node.0.stderr.take().unwrap()).lines().map_while(Result::ok) {
-            said.push_str(&line);
-            said.push('\n');
-            if line.contains(" ready ") {
-                let words = said.lines().find(|line| line.contains("transport=\"tls\"")).unwrap().split(' ');
-                let address = words.into_iter().find_map(|word| word.strip_prefix("address="));
-                return Ok((node, address.unwrap().parse().unwrap()));
-            }
-        }
-        Err(said)
-    }
+/// Where a node that said this answers over TLS.
+fn listens_at(said: &str) -> SocketAddr {
+    let words = said.lines().find(|line| line.contains("transport=\"tls\"")).unwrap().split(' ');
+    let address = words.into_iter().find_map(|word| word.strip_prefix("address="));
+    address.unwrap().parse().unwrap()
 }
 
 /// A certificate and its key.
@@ -103,7 +84,8 @@ fn a_reload_shows_the_new_certificate_or_refuses_it_and_changes_nothing() {
 
     let (old, new) = (Pair::new(), Pair::new());
     old.write(folder.path());
-    let (_node, at) = Node::start(&file).unwrap();
+    let (_node, said) = Node::start(&file).unwrap();
+    let at = listens_at(&said);
     assert!(old.is_shown(at) && !new.is_shown(at));
 
     // Of two pairs one half each.

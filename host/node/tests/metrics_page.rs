@@ -2,35 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
+mod node;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
-/// A node that ends with the test, however that ends.
-struct Node(Child);
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Node {
-    /// Starts a node with this fleet file and waits until it says that it is ready.
-    fn start(fleet: &Path) -> Self {
-        let mut weir = Command::new(env!("CARGO_BIN_EXE_weir"));
-        weir.env_clear().args(["run", "--node", "here", "--fleet"]).arg(fleet).stderr(Stdio::piped());
-        let mut node = Self(weir.spawn().unwrap());
-        let lines = BufReader::new(node.0.stderr.take().unwrap()).lines();
-        let ready = lines.map_while(Result::ok).any(|line| line.contains(" ready "));
-        assert!(ready, "the node ended before it was ready");
-        node
-    }
-}
+use node::Node;
 
 fn get(socket: &Path, path: &str) -> String {
     let mut stream = UnixStream::connect(socket).unwrap();
@@ -77,7 +57,7 @@ fn the_page_of_metrics_names_every_family_that_a_node_serves_and_no_other() {
     );
     let fleet = folder.path().join("fleet.toml");
     fs::write(&fleet, text).unwrap();
-    let _node = Node::start(&fleet);
+    let (_node, _) = Node::start(&fleet).unwrap();
 
     let served = served(&get(&folder.path().join("run/admin.sock"), "/metrics"));
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/operating/metrics.md");
