@@ -59,7 +59,9 @@ impl Sidecar {
                 Err(_) => std::thread::sleep(LOOK_AGAIN),
             }
         };
-        write(&mut stream, &json!({ "protocol": 2, "version": "lab" }))?;
+        // It says first which protocol it speaks, and what is said here is the same in all of them.
+        let hello = read(&mut stream).with_context(|| format!("node {node}: weir sidecar does not greet"))?;
+        write(&mut stream, &json!({ "protocol": hello["protocol"], "version": "lab" }))?;
         let said = Arc::<Mutex<Said>>::default();
         let mut from = stream.try_clone()?;
         let heard = Arc::clone(&said);
