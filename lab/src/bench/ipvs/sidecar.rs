@@ -6,10 +6,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-/// What the sidecar of this checkout speaks.
-const HELLO: &str = r#"{"protocol":2,"version":"lab"}"#;
 /// How long it may take to listen, and to answer.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// No report is longer.
@@ -34,9 +32,9 @@ impl Host {
         };
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut host = Self(stream);
-        host.say(HELLO)?;
-        let hello = host.hear()?;
-        ensure!(hello["protocol"] == 2, "the sidecar speaks otherwise: {hello}");
+        // It says first which protocol it speaks, and what is said here is the same in all of them.
+        let hello = host.hear().context("the sidecar does not greet")?;
+        host.say(&json!({ "protocol": hello["protocol"], "version": "lab" }).to_string())?;
         Ok(host)
     }
 
@@ -53,7 +51,7 @@ impl Host {
             let mut report = self.hear()?;
             if report["observed"]["generation"] == generation {
                 let observed = report["observed"].take();
-                ensure!(observed["differences"] == serde_json::json!([]), "not all was done: {observed}");
+                ensure!(observed["differences"] == json!([]), "not all was done: {observed}");
                 return Ok(observed);
             }
             if !report["refused"].is_null() {
