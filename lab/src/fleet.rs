@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use crate::server::DemoServer;
@@ -228,7 +230,7 @@ impl Dns {
         let zones = folder.join("zones");
         std::fs::create_dir_all(&zones).with_context(|| format!("cannot make {}", zones.display()))?;
         Ok(Self {
-            listen: vec![free_dns()?],
+            listen: vec![free_address()?],
             zones,
             identity: String::new(),
             version: String::new(),
@@ -440,18 +442,21 @@ pub(crate) fn numbered(content: &[u8], number: u64) -> Vec<u8> {
     numbered
 }
 
-/// A loopback address that nobody listens on at this moment.
+/// A loopback address that nobody listens on at this moment, over TCP or UDP, and that was not given to anybody else of this process.
+///
+/// It is below the ports that Linux gives to whoever asks for none: there one that was free a moment ago may be given away again, to the
+/// next who asks as well as to a connection.
 pub(crate) fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
-}
-
-/// The same, for UDP as well.
-pub(crate) fn free_dns() -> Result<SocketAddr> {
-    loop {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let address = listener.local_addr()?;
-        if UdpSocket::bind(address).is_ok() {
+    const PORTS: Range<u32> = 12_000..32_000;
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let count = PORTS.end - PORTS.start;
+    for _ in PORTS {
+        // Each process begins elsewhere, a few hundred ports from the one before it.
+        let place = std::process::id().wrapping_mul(397).wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, u16::try_from(PORTS.start + place % count)?));
+        if TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok() {
             return Ok(address);
         }
     }
+    bail!("none of the ports from {} to {} is free", PORTS.start, PORTS.end - 1)
 }

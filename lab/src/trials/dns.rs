@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use crate::dns::exchange::{Client, PATIENCE};
 use crate::dns::query::{ask, kind};
 use crate::dns::{differ, foreign, probes};
-use crate::fleet::{Dns, Fleet, free_address, free_dns};
+use crate::fleet::{Dns, Fleet, free_address};
 use crate::node::Node;
 
 /// Cases of the comparison, in `cargo lab test`; `cargo lab differ --cases N` for more.
@@ -33,7 +33,7 @@ fn probed(folder: &Path) -> Result<usize> {
     dns.version = probes::VERSION.into();
     dns.zone("example.org", probes::ZONE)?;
     // The second takes all addresses of both families.
-    let everywhere = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), free_dns()?.port());
+    let everywhere = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), free_address()?.port());
     dns.listen.push(everywhere);
     let server = dns.server();
     let node = Node::start(&Fleet::new(folder)?.answering(dns), folder)?;
@@ -54,7 +54,7 @@ fn probed(folder: &Path) -> Result<usize> {
 fn encrypted(folder: &Path) -> Result<usize> {
     std::fs::create_dir_all(folder)?;
     let programs = foreign::Programs::get()?;
-    let tls = programs.certificate(folder, [free_address()?, free_address()?, free_dns()?])?;
+    let tls = programs.certificate(folder, [free_address()?, free_address()?, free_address()?])?;
     let mut dns = Dns::new(folder)?;
     dns.tls = Some(tls.clone());
     dns.zone("example.org", "$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns.example.net.\nwww A 192.0.2.1\n")?;

@@ -12,7 +12,7 @@ use super::Row;
 use crate::build;
 use crate::dns::exchange::Client;
 use crate::dns::query::{ask, kind};
-use crate::fleet::{Dns, Fleet, free_dns};
+use crate::fleet::{Dns, Fleet, free_address};
 use crate::install::{Unpacked, unpacked};
 use crate::node::{Node, Process};
 
@@ -51,7 +51,7 @@ pub(super) fn start(built: &Path, folder: &Path, many: usize) -> Result<Servers>
     ] {
         let folder = folder.join(name);
         std::fs::create_dir_all(&folder)?;
-        let server = free_dns()?;
+        let server = free_address()?;
         let arguments = configure(&folder, server, &zone)?;
         let file = program.map_or_else(|| built.join("weir-baseline-dns"), |known| known.program.clone());
         let mut command = pinned(CORE, file);

@@ -12,7 +12,7 @@ use super::zones::Zone;
 use crate::dns::answer::Answer;
 use crate::dns::exchange::Client;
 use crate::dns::query::{ask, kind};
-use crate::fleet::free_dns;
+use crate::fleet::free_address;
 use crate::install::{Unpacked, unpacked};
 use crate::node::Process;
 use crate::paths;
@@ -50,7 +50,7 @@ pub(super) fn start(folder: &Path, zones: &[Zone]) -> Result<Vec<Rival>> {
     ] {
         let folder = folder.join(name.to_lowercase());
         std::fs::create_dir_all(&folder)?;
-        let server = free_dns()?;
+        let server = free_address()?;
         let mut command = configure(program, &folder, server, &zone_files)?;
         program.put_into(&mut command);
         let process = Process::start(&mut command, &folder.join("log"))?;
