@@ -53,7 +53,7 @@ pub use dns::{
 };
 pub use fault::{Errors, Fault};
 pub use key::Key;
-pub use l4::{AllNodesDown, ConnectionTimeouts, Encapsulation, L4, NodeCheck, Quorum, Through};
+pub use l4::{AllNodesDown, ConnectionTimeouts, Encapsulation, L4, NodeCheck, Quorum, SecondChance, Through};
 pub use node::{Access, Agent, Drain, Level, Log, MAX_WORKERS, Metrics, Node, Paths, Role};
 pub use plugin::{MAX_PLUGIN_CONFIG, PLUGIN_MEMORY_RANGE, Plugin};
 pub use pool::{MAX_RETRIES, Pool, Timeouts};

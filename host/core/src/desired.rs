@@ -17,6 +17,7 @@ mod delta;
 mod fault;
 pub mod network;
 mod observed;
+mod redirect;
 pub mod speaker;
 mod sysctl;
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use address::ServiceAddress;
 pub use delta::{Delta, Misfit};
 pub use fault::Fault;
 pub use observed::{Counters, Difference, Observed, Part};
+pub use redirect::Redirect;
 pub use sysctl::Sysctl;
 pub use tunnel::{Tunnel, TunnelKind};
 pub use ways::Ways;
@@ -65,6 +67,9 @@ pub struct Desired {
     /// Services and destinations of the kernel's balancer.
     #[serde(default)]
     pub ipvs: ipvs::Wanted,
+    /// Packets that get a second chance: they are marked for a service of `ipvs`.
+    #[serde(default)]
+    pub redirects: Vec<Redirect>,
     /// Who is told of the addresses, and what; `None`: nobody.
     #[serde(default)]
     pub speaker: Option<speaker::Config>,
@@ -81,6 +86,7 @@ impl Default for Desired {
             addresses: Vec::new(),
             sysctls: Vec::new(),
             ipvs: ipvs::Wanted::default(),
+            redirects: Vec::new(),
             speaker: None,
             hold: DEFAULT_HOLD,
         }
@@ -93,7 +99,7 @@ impl Desired {
     /// # Errors
     /// The first thing that is outside of what Weir owns, or that contradicts itself.
     pub fn check(&self) -> Result<(), Fault> {
-        for count in [self.tunnels.len(), self.addresses.len(), self.sysctls.len()] {
+        for count in [self.tunnels.len(), self.addresses.len(), self.sysctls.len(), self.redirects.len()] {
             if count > MAX_ENTRIES {
                 return Err(Fault::TooMany { count });
             }
@@ -109,6 +115,7 @@ impl Desired {
         }
         self.addresses.iter().try_for_each(ServiceAddress::check)?;
         self.sysctls.iter().try_for_each(Sysctl::check)?;
+        self.redirects.iter().try_for_each(Redirect::check)?;
         if let Some(speaker) = &self.speaker {
             speaker.check()?;
         }

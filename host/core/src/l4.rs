@@ -22,6 +22,8 @@
 //! | `machine` | events in, desired state out |
 //! | `status` | what an operator is shown |
 //! | `receiver` | the network side of an l7 node |
+//! | `members` | who the l7 nodes are, and who they were |
+//! | `second_chance` | what becomes of packets of connections that an l7 node has not |
 //! | `settings` | what is asked of the kernels |
 //! | `way` | how a check goes through a tunnel |
 //! | `explain` | where a flow goes, and where it would go if |
@@ -30,8 +32,10 @@ mod announcement;
 mod explain;
 mod layout;
 mod machine;
+mod members;
 mod quorum;
 mod receiver;
+mod second_chance;
 mod settings;
 mod standing;
 mod status;
@@ -44,6 +48,8 @@ pub use announcement::Keys;
 pub use explain::{Explanation, Flow, NoExplanation, Outcome, Supposed, Supposition, explain};
 pub use layout::{Layout, Target};
 pub use machine::{Action, Event, Machine};
-pub use receiver::{MAX_SEGMENT, has_tunnels, receiver};
+pub use members::{History, Member, Members};
+pub use receiver::{MAX_SEGMENT, Other, Receiver, ReceiverEvent, has_tunnels};
+pub use second_chance::REDIRECT_MARKS;
 pub use status::{AddressStatus, Announcing, CheckStatus, NodeStatus, Status};
 pub use way::{MARKS, MAX_JOIN, Way};

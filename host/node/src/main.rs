@@ -23,6 +23,7 @@ mod operator;
 mod own_agent;
 mod page;
 mod pools;
+mod receiving;
 mod report;
 mod run;
 mod settings;

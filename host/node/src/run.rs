@@ -35,6 +35,7 @@ use crate::network::Network;
 use crate::operator::OperatorStates;
 use crate::own_agent::OwnAgent;
 use crate::pools::{Ground, RunningPool};
+use crate::receiving::Receiving;
 use crate::{admin, settings};
 
 mod apply;
@@ -92,6 +93,8 @@ struct Node {
     network: Option<Network>,
     /// On an L4 node: what it decides.
     balancing: Option<Balancing>,
+    /// On an L7 node behind an L4 tier: its tunnels, and what is handed on.
+    receiving: Option<Receiving>,
     own_agent: Option<Arc<OwnAgent>>,
     /// On a DNS node: its server.
     dns: Option<DnsNode>,
@@ -165,6 +168,7 @@ async fn serve(file: FleetFile, name: String, level: LogLevel) -> anyhow::Result
         access_log: None,
         network,
         balancing: None,
+        receiving: None,
         started: Instant::now(),
         loaded: SystemTime::now(),
         reload_error: None,

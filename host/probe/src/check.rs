@@ -8,6 +8,7 @@ mod limit;
 mod sockets;
 mod tcp;
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ pub struct Check {
 pub enum Method {
     /// A connection.
     Tcp,
+    /// A connection or a refusal: that its kernel lives, whatever runs there.
+    Kernel,
     /// An expected status.
     Http(HttpCheck),
 }
@@ -100,9 +103,16 @@ impl Check {
         let socket = self.sockets.for_address(self.address, timeout).await?;
         // The server's time begins when there is something to ask it with.
         let limit = Limit::new(self.address, timeout);
-        let stream = limit.connect(socket).await?;
+        let stream = match limit.connect(socket).await {
+            Err(CheckError::Connect { source, .. })
+                if self.method == Method::Kernel && source.kind() == io::ErrorKind::ConnectionRefused =>
+            {
+                return Ok(Seen::Tcp(limit.started.elapsed()));
+            }
+            connected => connected?,
+        };
         match &self.method {
-            Method::Tcp => tcp::look(&limit, stream, self.proxy_line).await,
+            Method::Tcp | Method::Kernel => tcp::look(&limit, stream, self.proxy_line).await,
             Method::Http(http) => http.look(&limit, stream, self.proxy_line).await,
         }
     }

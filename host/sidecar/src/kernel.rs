@@ -1,6 +1,6 @@
 //! The kernel's side of a node: what is there, and the changes that make it what shall be there.
 //!
-//! Order, so that every prefix of the work is safe: tunnel, address, service, destination; in reverse when they go. A step that
+//! Order, so that every prefix of the work is safe: tunnel, address, service, destination, marks; in reverse when they go. A step that
 //! the kernel refuses is reported and does not keep the others from being tried. A sidecar that starts anew begins with what is
 //! there, and takes over what its predecessor left. From then on what this process did is known, and what others did is seen at the
 //! next look on the timer: so one destination that fails is one command, however large the table is.
@@ -11,6 +11,7 @@ mod hostile;
 pub mod ipvs;
 mod link;
 pub mod netlink;
+mod redirect;
 mod sysctl;
 mod worker;
 
@@ -26,6 +27,7 @@ use weir_core::l4::MARKS;
 
 use ipvs::{Balancer, IpvsError};
 use link::Found;
+use redirect::Redirects;
 use sysctl::Sysctls;
 
 pub use worker::Worker;
@@ -82,6 +84,7 @@ pub struct Kernel {
     /// Opened when something is wanted of it for the first time.
     balancer: Option<Balancer>,
     sysctls: Sysctls,
+    redirects: Redirects,
     /// Devices, addresses and settings were found to be as this wants them.
     agreed: Option<Arc<Desired>>,
 }
@@ -98,6 +101,7 @@ impl Kernel {
             routes: routes.map_err(|e| e.to_string()),
             balancer: None,
             sysctls: Sysctls::new(),
+            redirects: Redirects::new(),
             agreed: None,
         }
     }
@@ -123,6 +127,10 @@ impl Kernel {
                 looked.refused += 1;
                 looked.differs(Part::Ipvs, error.to_string());
             }
+        }
+        // Only an l7 node has any, and only it has tunnels.
+        if !desired.tunnels.is_empty() {
+            self.redirects.look(&desired.redirects, cause, self.observe_only, &mut looked);
         }
         self.carry_out(&remove, cause, &mut looked).await;
         let of_network = |part| matches!(part, Part::Sysctl | Part::Tunnel | Part::Address);
@@ -209,7 +217,12 @@ impl Kernel {
                 }
                 balancer
             }
-            none => none.insert(Balancer::open()?),
+            none => match Balancer::open() {
+                Ok(balancer) => none.insert(balancer),
+                // Nothing can be there that is not wanted.
+                Err(_) if wanted.table.is_empty() => return Ok(true),
+                Err(error) => return Err(error),
+            },
         };
         if self.observe_only {
             let plan = balancer.plan(wanted);

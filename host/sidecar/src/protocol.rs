@@ -12,7 +12,7 @@ use weir_core::desired::{Delta, Desired, Observed, Ways};
 
 /// Changes whenever one side would misunderstand the other. Both are the same binary; they differ for as long as an upgrade
 /// has restarted only one of them.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// The longest frame, bytes: a thousand services with a hundred destinations each are a third of it.
 pub const MAX_FRAME: usize = 64 << 20;

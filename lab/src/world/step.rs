@@ -102,7 +102,7 @@ impl World {
         }
         self.start(&name)?;
         self.await_l7(number..=number)?;
-        self.tell_l4(number)?;
+        self.tell_nodes(number)?;
         Ok(name)
     }
 
@@ -110,16 +110,26 @@ impl World {
     pub(crate) fn remove_spare(&mut self) -> Result<()> {
         let spare = self.topology.spare().context("there is no spare L7 node")?;
         let name = spare.name.clone();
-        self.tell_l4(self.topology.size.l7)?;
+        self.tell_nodes(self.topology.size.l7)?;
         if self.running.contains_key(&name) {
             self.stop(&name)?;
         }
         Ok(())
     }
 
-    /// Has L4 nodes use the first `count` L7 nodes.
-    fn tell_l4(&mut self, count: u32) -> Result<()> {
+    /// Has L4 nodes use the first `count` L7 nodes. Where both tiers are Weir's, the L7 nodes are told first: they have to know of each
+    /// other before connections come.
+    fn tell_nodes(&mut self, count: u32) -> Result<()> {
         self.l7 = count;
+        if self.choice.l4 == Stack::Weir && self.choice.l7 == Stack::Weir {
+            let text = weir::fleet(&self.topology, self.choice, count);
+            for node in self.names(Kind::L7) {
+                self.fabric.write(&node, weir::FILE, &text)?;
+                if let Some(daemon) = self.program(&node, "weir") {
+                    daemon.signal(Signal::HUP)?;
+                }
+            }
+        }
         let (file, text) = match self.choice.l4 {
             Stack::Classic => (keepalived::FILE, keepalived::configuration(self.topology.size, count)),
             Stack::Weir => (weir::FILE, weir::fleet(&self.topology, self.choice, count)),

@@ -70,8 +70,13 @@ pub fn changes(old: &Fleet, new: &Fleet, node: &str) -> Changes {
     }
     if has(Role::L7) {
         if tier {
-            // Of the rest of the section an l7 node has no use.
-            difference("l4.tunnel", &tree(&old.l4.tunnel), &tree(&new.l4.tunnel), &mut changes.live);
+            // Of the rest of the section an l7 node has little use.
+            for (name, was, is) in [
+                ("l4.tunnel", tree(&old.l4.tunnel), tree(&new.l4.tunnel)),
+                ("l4.second-chance", tree(&old.l4.second_chance), tree(&new.l4.second_chance)),
+            ] {
+                difference(name, &was, &is, &mut changes.live);
+            }
         }
         difference("pools", &tree(&old.pools), &tree(&new.pools), &mut changes.live);
         services(old, new, &mut changes);

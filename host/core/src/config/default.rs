@@ -82,6 +82,8 @@ pub const L4_SCHEDULER: &str = "mh";
 pub const DISABLE_FILE: &str = "/etc/lb/disable";
 /// Longer than a restart of the host process takes, shorter than anybody should be sent to a node on which nobody decides.
 pub const HOST_HOLD: Period = Period::from_millis(10_000);
+/// Longer than most connections last.
+pub const SECOND_CHANCE_REMEMBER: Period = Period::from_millis(3_600_000);
 /// One node is enough to be announced, as keepalived's `quorum`.
 pub const QUORUM_RISE: u16 = 1;
 /// As [`QUORUM_RISE`]: without a node there is nothing to announce.

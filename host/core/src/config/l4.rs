@@ -32,6 +32,8 @@ pub struct L4 {
     pub check: NodeCheck,
     /// How long the kernel remembers connections on which nothing happens.
     pub timeouts: ConnectionTimeouts,
+    /// What l7 nodes do with packets of connections that are another l7 node's.
+    pub second_chance: SecondChance,
 }
 
 impl Default for L4 {
@@ -46,7 +48,25 @@ impl Default for L4 {
             host_hold: default::HOST_HOLD,
             check: NodeCheck::default(),
             timeouts: ConnectionTimeouts::default(),
+            second_chance: SecondChance::default(),
         }
+    }
+}
+
+/// What l7 nodes do with packets of connections that are another l7 node's. They come where l7 nodes have joined, left or come back, and
+/// then a router moves a connection to another l4 node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct SecondChance {
+    /// They go on to the l7 node that has the connection, instead of ending it. Only with the scheduler `"mh"`.
+    pub enabled: bool,
+    /// So long after an l7 node has joined or left the fleet file, connections are looked for where they were before that.
+    pub remember: Period,
+}
+
+impl Default for SecondChance {
+    fn default() -> Self {
+        Self { enabled: true, remember: default::SECOND_CHANCE_REMEMBER }
     }
 }
 

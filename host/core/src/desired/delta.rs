@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Desired, Fault, ServiceAddress, Sysctl, Tunnel, speaker};
+use super::{Desired, Fault, Redirect, ServiceAddress, Sysctl, Tunnel, speaker};
 use crate::ipvs;
 
 /// What makes one desired state out of another. Whoever applies it must have that other one; who does not asks for the whole.
@@ -23,6 +23,8 @@ pub struct Delta {
     sysctls: Option<Vec<Sysctl>>,
     #[serde(skip_serializing_if = "ipvs::Delta::is_empty")]
     ipvs: ipvs::Delta,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redirects: Option<Vec<Redirect>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     speaker: Option<Speech>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,6 +75,7 @@ impl Delta {
             addresses: other(&before.addresses, &after.addresses),
             sysctls: other(&before.sysctls, &after.sysctls),
             ipvs: ipvs::Delta::between(&before.ipvs, &after.ipvs),
+            redirects: other(&before.redirects, &after.redirects),
             speaker: (before.speaker != after.speaker).then(speech),
             hold: other(&before.hold, &after.hold),
         }
@@ -97,6 +100,7 @@ impl Delta {
             addresses: self.addresses.unwrap_or_else(|| before.addresses.clone()),
             sysctls: self.sysctls.unwrap_or_else(|| before.sysctls.clone()),
             ipvs: self.ipvs.apply(&before.ipvs)?,
+            redirects: self.redirects.unwrap_or_else(|| before.redirects.clone()),
             speaker,
             hold: self.hold.unwrap_or(before.hold),
         };

@@ -1,6 +1,7 @@
 //! Why a desired state is refused.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 
 use super::{MAX_ENTRIES, PREFIX, speaker};
 use crate::ipvs::Key;
@@ -59,6 +60,12 @@ pub enum Fault {
         name: String,
         /// The value.
         value: String,
+    },
+    /// A firewall mark that others may use.
+    #[error("packets are marked for a second chance only, and {mark} is no mark for that")]
+    Mark {
+        /// The mark.
+        mark: NonZeroU32,
     },
     /// Something about neighbors and routes.
     #[error(transparent)]

@@ -42,6 +42,8 @@ pub enum Part {
     Address,
     /// Services and destinations of the kernel's balancer.
     Ipvs,
+    /// Packets that get a second chance.
+    Redirect,
     /// Announcements to neighbors.
     Speaker,
 }
@@ -54,6 +56,7 @@ impl Part {
             Self::Tunnel => "tunnel",
             Self::Address => "address",
             Self::Ipvs => "ipvs",
+            Self::Redirect => "redirect",
             Self::Speaker => "speaker",
         }
     }

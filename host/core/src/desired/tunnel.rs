@@ -28,7 +28,7 @@ pub struct Tunnel {
 }
 
 /// How packets are wrapped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TunnelKind {
     /// IPv4 in IPv4, 20 bytes.
@@ -49,6 +49,16 @@ impl TunnelKind {
             Self::Ip6tnl => "ip6tnl",
             Self::Gre => "gre",
             Self::Ip6gre => "ip6gre",
+        }
+    }
+
+    /// How the names of the devices of this kind begin, so that one pattern stands for all of them. It holds for this kind only.
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Self::Ipip => "weir-4",
+            Self::Ip6tnl => "weir-6",
+            Self::Gre => "weir-g",
+            Self::Ip6gre => "weir-h",
         }
     }
 

@@ -80,7 +80,7 @@ pub(super) fn forwarding(l4: &L4) -> Forwarding {
 }
 
 /// The weight that shapes the table. A weight of 0 takes a node out and moves no row, so 0 shapes as what was there before it.
-fn shape(said: u16, written: u16) -> NonZeroU32 {
+pub(super) fn shape(said: u16, written: u16) -> NonZeroU32 {
     let shaping = [said, written].into_iter().find_map(|weight| NonZeroU32::new(weight.into()));
     shaping.unwrap_or(NonZeroU32::MIN.saturating_add(u32::from(NODE_WEIGHT) - 1))
 }
@@ -97,7 +97,7 @@ pub(super) fn settings(l4: &L4) -> Settings {
     }
 }
 
-fn timeouts(timeouts: &ConnectionTimeouts) -> Timeouts {
+pub(super) fn timeouts(timeouts: &ConnectionTimeouts) -> Timeouts {
     let seconds = |time: Period| {
         let seconds = u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
         NonZeroU32::new(seconds).unwrap_or(NonZeroU32::MIN)

@@ -4,6 +4,7 @@ mod explain;
 mod machine;
 mod random;
 mod receiver;
+mod second_chance;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

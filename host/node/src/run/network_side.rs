@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use weir_core::config::Fleet;
-use weir_core::l4::receiver;
 
 use super::Node;
 use crate::command::ServerCommand;
 use crate::l4::{Balancing, NODES, Prepared};
+use crate::receiving::Receiving;
 use crate::status::NetworkStatus;
 
 impl Node {
@@ -29,9 +29,14 @@ impl Node {
     }
 
     /// Tunnels and addresses of an L7 node.
-    pub(super) fn receive(&self, fleet: &Fleet) {
-        if let Some(network) = self.network.as_ref().filter(|_| self.balancing.is_none()) {
-            network.set(receiver(fleet, &self.name));
+    pub(super) fn receive(&mut self, fleet: &Arc<Fleet>) {
+        match (&self.receiving, &self.network) {
+            (Some(receiving), _) => receiving.apply(fleet),
+            (None, Some(network)) if self.balancing.is_none() => {
+                let state_dir = &*self.started_with.paths.state;
+                self.receiving = Some(Receiving::start(&self.ground, network.clone(), fleet, state_dir));
+            }
+            (None, _) => {}
         }
     }
 

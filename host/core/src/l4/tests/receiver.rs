@@ -5,6 +5,15 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::desired::TunnelKind;
 
+/// What a node wants that has been there for long, and hands nothing on.
+fn receiver(fleet: &Fleet, node: &str) -> Desired {
+    let mut fleet = fleet.clone();
+    fleet.l4.second_chance.enabled = false;
+    let mut desired = Receiver::new(Arc::new(fleet), node, None, 0).desired(0);
+    desired.ipvs.ownership = Default::default();
+    desired
+}
+
 #[test]
 fn an_l7_node_takes_packets_from_every_address_of_every_l4_node_and_from_nobody_else() {
     let desired = receiver(&with(&[]), "a");

@@ -57,3 +57,12 @@ async fn whoever_does_not_take_the_connection_fails_in_time() {
     let took = started.elapsed();
     assert!(took >= SECOND * 2 && took < SECOND * 3, "{took:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_a_sign_of_life_where_only_that_is_asked_and_silence_is_none() {
+    let kernel = |address| Check { method: Method::Kernel, ..tcp(address) };
+    assert!(matches!(kernel(nobody().await).run(SECOND).await, Ok(Seen::Tcp(_))));
+    // 240.0.0.0/4 is never routed.
+    let error = kernel(([240, 0, 0, 1], 80).into()).run(SECOND).await.unwrap_err();
+    assert!(!error.to_string().contains("refused"), "{error}");
+}

@@ -1,0 +1,216 @@
+//! Packets that get a second chance, marked by rules of the kernel's packet filter.
+//!
+//! The rules are written with `iptables-restore`, which the kernels of both worlds know: with tables of the old kind, as the lab's kernel
+//! has them, and with nftables below. They are in a chain of their own, [`CHAIN`]; of the machine's chains only the jumps to it are touched.
+//!
+//! The `socket` match cannot see a connection of which the kernel keeps nothing but a cookie. So while the kernel answers with SYN
+//! cookies nothing is marked: in a flood new connections come before old ones.
+
+mod flood;
+mod rules;
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, configure_capability_in_ambient_set, set_capabilities,
+};
+use weir_core::desired::{Part, Redirect};
+
+use super::{Cause, Looked};
+use flood::Flood;
+use rules::{CHAIN, Side, of_chain, script};
+
+/// Where programs are looked for, whatever the sidecar was started with.
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin";
+
+/// The kernel's counters of TCP.
+const COUNTERS: &str = "/proc/self/net/netstat";
+
+/// The rules of both families.
+#[derive(Debug)]
+pub(super) struct Redirects {
+    sides: [(Side, Known); 2],
+    flood: Flood,
+    /// Programs that are started were given what they need.
+    is_handed_on: bool,
+}
+
+/// What is known of one family.
+#[derive(Debug, Default)]
+struct Known {
+    /// The name before `-save` and `-restore` of the programs that the kernel understands.
+    program: Option<String>,
+    /// What was wanted when it was written, and the rules as the kernel told them right after.
+    agreed: Option<(Vec<Redirect>, Vec<String>)>,
+}
+
+impl Redirects {
+    pub(super) fn new() -> Self {
+        let sides = [Side::V4, Side::V6].map(|side| (side, Known::default()));
+        Self { sides, flood: Flood::default(), is_handed_on: false }
+    }
+
+    /// Compares the rules with `wanted` and makes them so.
+    pub(super) fn look(
+        &mut self,
+        wanted: &[Redirect],
+        cause: Cause,
+        observe_only: bool,
+        looked: &mut Looked,
+    ) {
+        if !wanted.is_empty() {
+            let counters = std::fs::read_to_string(COUNTERS).unwrap_or_default();
+            self.flood.see(&counters, Instant::now());
+        }
+        let wanted = if self.flood.is_on() {
+            looked.differs(
+                Part::Redirect,
+                "second chance is suspended: the kernel answers with SYN cookies, and who comes back with one has no connection yet",
+            );
+            &[]
+        } else {
+            wanted
+        };
+        for (side, known) in &mut self.sides {
+            let of_side: Vec<Redirect> =
+                wanted.iter().filter(|one| one.from.is_ipv6() == side.is_ipv6()).copied().collect();
+            let is_as_left = known.agreed.as_ref().is_some_and(|(agreed, _)| *agreed == of_side);
+            if is_as_left && (cause == Cause::Wanted || of_side.is_empty()) {
+                continue;
+            }
+            if !self.is_handed_on {
+                hand_on();
+                self.is_handed_on = true;
+            }
+            match known.make(*side, of_side, observe_only) {
+                Ok(Made::Nothing) => {}
+                Ok(Made::Differs) => {
+                    looked.differs(Part::Redirect, format!("the rules of {CHAIN} ({}) differ", side.word()));
+                }
+                Ok(Made::Changed(rules)) => {
+                    looked.done += 1;
+                    let (family, chain) = (side.word(), CHAIN);
+                    match cause {
+                        Cause::Wanted => tracing::info!(part = "redirect", family, chain, rules, "changed"),
+                        Cause::Looked => {
+                            tracing::warn!(
+                                part = "redirect",
+                                family,
+                                chain,
+                                rules,
+                                "somebody else's change undone"
+                            );
+                        }
+                    }
+                }
+                Err(error) => {
+                    looked.refused += 1;
+                    looked.differs(Part::Redirect, format!("no second chance ({}): {error}", side.word()));
+                }
+            }
+        }
+    }
+}
+
+/// What came of one look at one family.
+enum Made {
+    Nothing,
+    /// They differ, and were only to be observed.
+    Differs,
+    /// So many rules are there now.
+    Changed(usize),
+}
+
+/// Why rules were not written.
+#[derive(Debug, thiserror::Error)]
+enum RuleError {
+    #[error(
+        "no program of {0} does (package iptables; the kernel needs xt_socket and the mangle table): {1}"
+    )]
+    NoProgram(&'static str, String),
+    #[error("{program}: {error}")]
+    Refused { program: String, error: String },
+}
+
+impl Known {
+    fn make(&mut self, side: Side, wanted: Vec<Redirect>, observe_only: bool) -> Result<Made, RuleError> {
+        let there = match self.there(side) {
+            Ok(there) => there,
+            // Who wants none does not mind that there are none to be had.
+            Err(RuleError::NoProgram(..)) if wanted.is_empty() => {
+                self.agreed = Some((wanted, Vec::new()));
+                return Ok(Made::Nothing);
+            }
+            Err(error) => return Err(error),
+        };
+        if self.agreed.as_ref().is_some_and(|(agreed, rules)| *agreed == wanted && *rules == there) {
+            return Ok(Made::Nothing);
+        }
+        if wanted.is_empty() && there.is_empty() {
+            self.agreed = Some((wanted, there));
+            return Ok(Made::Nothing);
+        }
+        if observe_only {
+            return Ok(Made::Differs);
+        }
+        let program = format!("{}-restore", self.program.as_deref().unwrap_or(side.program()));
+        run(&program, &["--noflush", "--wait", "2"], &script(&wanted, &there))
+            .map_err(|error| RuleError::Refused { program, error })?;
+        let there = self.there(side)?;
+        let rules = there.len();
+        self.agreed = Some((wanted, there));
+        Ok(Made::Changed(rules))
+    }
+
+    /// The rules that are there, by the first program that can tell.
+    fn there(&mut self, side: Side) -> Result<Vec<String>, RuleError> {
+        let mut problem = String::new();
+        let candidates = match &self.program {
+            Some(program) => vec![program.clone()],
+            None => ["", "-legacy", "-nft"].map(|kind| format!("{}{kind}", side.program())).into(),
+        };
+        for program in candidates {
+            match run(&format!("{program}-save"), &["-t", "mangle"], "") {
+                Ok(text) => {
+                    self.program = Some(program);
+                    return Ok(of_chain(&text));
+                }
+                Err(error) if problem.is_empty() => problem = error,
+                Err(_) => {}
+            }
+        }
+        Err(RuleError::NoProgram(side.program(), problem))
+    }
+}
+
+/// Runs a program of the packet filter to its end. What it says on its standard output, or why it failed.
+fn run(program: &str, arguments: &[&str], input: &str) -> Result<String, String> {
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().env("PATH", PATH);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| format!("{program}: {error}"))?;
+    // Whoever takes no input ends with an error, and tells it below.
+    let told = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(input.as_bytes()));
+    let output = child.wait_with_output().map_err(|error| error.to_string())?;
+    if output.status.success() && told.is_ok() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(said.lines().next().unwrap_or("it failed and did not say why").to_owned())
+}
+
+/// Lets programs that this thread starts have what the packet filter takes, where the sidecar is not the superuser. It starts no others.
+fn hand_on() {
+    let needs = CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW;
+    let outcome = capabilities(None).and_then(|now| {
+        set_capabilities(None, CapabilitySets { inheritable: now.permitted.intersection(needs), ..now })?;
+        [CapabilitySet::NET_ADMIN, CapabilitySet::NET_RAW]
+            .into_iter()
+            .try_for_each(|one| configure_capability_in_ambient_set(one, true))
+    });
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "programs of the packet filter have no capabilities of this process");
+    }
+}
