@@ -205,7 +205,7 @@ pub(crate) fn inside(out: &Path, task: Task, _: &Orders) -> Result<()> {
     for step in steps {
         let began = Instant::now();
         println!("  {:<9} {}", step.name, step.about);
-        let plan = plan(&world, task.connections, task.seed, step.ipv6_uploads);
+        let plan = plan(&world, task.connections, step.seed(task.seed), step.ipv6_uploads);
         let done = done(step, &mut world, out, &plan, &mut tell);
         let settled = world.settle();
         println!(

@@ -17,6 +17,7 @@ mod l4;
 mod misbehaviour;
 mod names;
 mod reload;
+mod second_chance;
 mod servers;
 mod tiers;
 mod weights;

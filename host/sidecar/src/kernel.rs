@@ -23,7 +23,7 @@ use rtnetlink::Handle;
 use weir_core::desired::network::{self, Change, Network};
 use weir_core::desired::{Desired, Difference, Part, SERVICE_DEVICE, Ways};
 use weir_core::ipvs::{Key, Plan, Wanted};
-use weir_core::l4::MARKS;
+use weir_core::l4::{MARKS, REDIRECT_MARKS};
 
 use ipvs::{Balancer, IpvsError};
 use link::Found;
@@ -69,6 +69,8 @@ pub struct Looked {
     pub done: u64,
     /// Changes that the kernel refused.
     pub refused: u64,
+    /// Connections that were handed on, where it was looked for.
+    pub handed_on: Option<u64>,
 }
 
 impl Looked {
@@ -131,6 +133,9 @@ impl Kernel {
         // Only an l7 node has any, and only it has tunnels.
         if !desired.tunnels.is_empty() {
             self.redirects.look(&desired.redirects, cause, self.observe_only, &mut looked);
+            if cause == Cause::Looked && !desired.redirects.is_empty() {
+                looked.handed_on = self.handed_on();
+            }
         }
         self.carry_out(&remove, cause, &mut looked).await;
         let of_network = |part| matches!(part, Part::Sysctl | Part::Tunnel | Part::Address);
@@ -164,6 +169,14 @@ impl Kernel {
         let ways = services.filter(|(key, _)| matches!(key, Key::Mark { mark, .. } if MARKS.has(*mark)));
         ways.filter_map(|(key, service)| Some((*key, service.destinations.first()?.entry.endpoint.ip())))
             .collect()
+    }
+
+    /// How many connections services for marks of a second chance have scheduled; `None` where it cannot be seen.
+    fn handed_on(&mut self) -> Option<u64> {
+        let services = self.balancer.as_mut()?.traffic().ok()?;
+        let of_redirect = |key: &Key| matches!(key, Key::Mark { mark, .. } if REDIRECT_MARKS.has(*mark));
+        let services = services.iter().filter(|service| of_redirect(&service.key));
+        Some(services.map(|service| service.traffic.connections).sum())
     }
 
     /// Whether a look at the timer that was broken off is to be gone on with.

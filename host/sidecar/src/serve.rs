@@ -228,6 +228,7 @@ impl<A: Announcer> Sidecar<A> {
         self.ready = Some((looked.generation, looked.differences.iter().all(|d| served(d.part))));
         self.counters.reconciled += 1;
         self.counters.refused += looked.refused;
+        self.counters.handed_on = looked.handed_on.unwrap_or(self.counters.handed_on);
         match looked.cause {
             Cause::Wanted => self.counters.changed += looked.done,
             Cause::Looked => self.counters.corrected += looked.done,

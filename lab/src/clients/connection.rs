@@ -54,13 +54,12 @@ impl Connection {
     /// # Errors
     /// The outcome that this attempt is to be counted as.
     pub(super) fn begin(
-        source: std::net::IpAddr,
+        source: SocketAddr,
         destination: SocketAddr,
         talk: Conversation,
         now_ms: u64,
     ) -> Result<Self, Outcome> {
         let outcome = |error: std::io::Error| Outcome::of_error(&error);
-        let source = SocketAddr::new(source, 0);
         let socket = Socket::new(
             Domain::for_address(destination),
             Type::STREAM.nonblocking().cloexec(),
@@ -69,7 +68,12 @@ impl Connection {
         .map_err(outcome)?;
         socket.set_recv_buffer_size(SOCKET_BUFFER).map_err(outcome)?;
         socket.set_send_buffer_size(SOCKET_BUFFER).map_err(outcome)?;
-        socket.bind(&source.into()).map_err(outcome)?;
+        // An address that a connection of this place left a moment ago may be had again; another place's is not to be had.
+        socket.set_reuse_address(true).map_err(outcome)?;
+        socket
+            .bind(&source.into())
+            .or_else(|_| socket.bind(&SocketAddr::new(source.ip(), 0).into()))
+            .map_err(outcome)?;
         match socket.connect(&destination.into()) {
             Ok(()) => {}
             Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {}

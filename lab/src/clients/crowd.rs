@@ -26,6 +26,9 @@ use super::{Outcome, Plan};
 
 /// Bytes of a probe's body.
 const PROBE_BYTES: u64 = 1024;
+/// Ports of clients: below those that Linux gives to whoever asks for none there are not enough.
+const FIRST_PORT: u16 = 16_000;
+const PORTS: u64 = 44_000;
 /// A connection on which the client has waited for this long is silent.
 const SILENCE_MS: u64 = 2000;
 /// Longest upload, in pieces; the number is drawn with `end_chance`.
@@ -256,6 +259,8 @@ impl Crowd {
         };
         let Some((destination, sources)) = way else { return };
         let Some(source) = dice.pick(sources) else { return };
+        // Where a balancer sends a connection hangs on it, so it is drawn as well: two stacks are asked the same.
+        let source = SocketAddr::new(*source, FIRST_PORT + dice.below(PORTS) as u16);
         let seed = dice.number();
         place.steady = dice.chance(self.plan.steady_share);
         let upload =
@@ -272,7 +277,7 @@ impl Crowd {
         };
         place.generation = place.generation.wrapping_add(1);
         let token = (u64::from(place.generation) << 32) | index as u64;
-        let begun = Connection::begin(*source, *destination, talk, now).and_then(|connection| {
+        let begun = Connection::begin(source, *destination, talk, now).and_then(|connection| {
             let data = epoll::EventData::new_u64(token);
             epoll::add(&self.poller, connection.stream(), data, connection.watched)
                 .map_err(|_error| Outcome::Local)

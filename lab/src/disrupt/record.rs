@@ -41,6 +41,9 @@ pub(crate) struct Phase {
     pub(crate) what: String,
     /// To which node.
     pub(crate) node: String,
+    /// Connections that the node had when it was done, where it is an L7 node that is there.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) had: Option<u64>,
     /// Seconds that doing it took.
     pub(crate) took: f64,
     /// Seconds for which the clients were watched, from the beginning of the phase.

@@ -107,6 +107,7 @@ impl<'a> Scene<'a> {
         at_least: Duration,
         act: impl FnOnce(&mut World) -> Result<()>,
     ) -> Result<()> {
+        let had = self.world.open_by_l7()?.get(node).copied();
         self.clients.mark(&mark(what, self.phases.len()))?;
         let began = Instant::now();
         act(self.world).with_context(|| format!("{node}, {what}"))?;
@@ -137,6 +138,7 @@ impl<'a> Scene<'a> {
         self.phases.push(Phase {
             what: what.to_owned(),
             node: node.to_owned(),
+            had,
             took: took.as_secs_f64(),
             watched: began.elapsed().as_secs_f64(),
             balanced: balance::since(&samples, &should),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::scene::Scene;
+use crate::server::pattern::word;
 use crate::topology::Kind;
 use crate::world::World;
 
@@ -20,6 +21,14 @@ pub(crate) struct Step {
     /// Whether clients upload over IPv6: see [`crate::clients::Plan::ipv6_uploads`].
     pub(super) ipv6_uploads: bool,
     pub(super) phases: fn(&mut Scene<'_>) -> Result<()>,
+}
+
+impl Step {
+    /// Of the clients' choices, in a run with this one. Another step has other clients, since a balancer may remember those of the last
+    /// one; every stack has the same.
+    pub(super) fn seed(&self, run: u64) -> u64 {
+        self.name.bytes().fold(run, |seed, byte| word(seed, byte.into()))
+    }
 }
 
 /// Every step, in the order in which they are done.
@@ -53,7 +62,7 @@ pub(crate) const ALL: &[Step] = &[
     step("server-cut", "no packet reaches a server, then they do again", |s| cut(s, Kind::Server)),
     step("ecmp-shuffle", "the routers spread connections in another way", shuffle),
     step("ecmp-move", "all connections of one L4 node move to the others", move_only),
-    step("l7-add", "an L7 node is added", add),
+    step("l7-add", "an L7 node is added to the fleet and taken out again", add),
     step("l7-add-then-move", "an L7 node is added, then ECMP moves connections", add_then_move),
     step("small-mtu", "a link to the users takes smaller packets, which ICMP tells the senders", small_mtu),
 ];
@@ -138,7 +147,7 @@ fn add(scene: &mut Scene<'_>) -> Result<()> {
     let spare = scene.spare()?;
     scene.phase_before("added", &spare, |world| world.add_l7().map(drop))?;
     let idle = [spare.clone()];
-    scene.phase("removed", &spare, &idle, |world| world.remove_spare())
+    scene.phase("removed", &spare, &idle, |world| world.remove_l7())
 }
 
 fn add_then_move(scene: &mut Scene<'_>) -> Result<()> {

@@ -7,8 +7,17 @@ use crate::bench::Spread;
 use crate::clients::{Counts, Outcome};
 use crate::say;
 
-const HEADER: [&str; 8] =
-    ["step", "phase", "node", "open", "broken", "new failed", "s until none fails", "s until balanced"];
+const HEADER: [&str; 9] = [
+    "step",
+    "phase",
+    "node",
+    "open",
+    "it had",
+    "broken",
+    "new failed",
+    "s until none fails",
+    "s until balanced",
+];
 
 /// What is said of a phase while the run goes on.
 pub(super) fn line(phase: &Phase) -> String {
@@ -16,10 +25,11 @@ pub(super) fn line(phase: &Phase) -> String {
     let seconds =
         |value: Option<f64>| value.map_or_else(|| "never".to_owned(), |value| format!("{value:.1} s"));
     format!(
-        "    {:<14} {:<8} {} open, {}, new connections: {} failed, none after {}; balanced after {}",
+        "    {:<14} {:<8} {} open{}, {}, new connections: {} failed, none after {}; balanced after {}",
         phase.what,
         phase.node,
         damage.open,
+        phase.had.map_or_else(String::new, |had| format!(", {had} of them there")),
         broken(&[&damage.broken, &damage.broken_later]),
         damage.new_failed,
         seconds(damage.seconds_to_new),
@@ -74,6 +84,10 @@ fn row(step: &str, phases: &[&Phase]) -> Row {
             first.map_or_else(String::new, |phase| phase.what.clone()),
             first.map_or_else(String::new, |phase| phase.node.clone()),
             number(&|phase| phase.damage.open as f64),
+            match phases.iter().any(|phase| phase.had.is_some()) {
+                true => spread(phases.iter().filter_map(|phase| phase.had).map(|had| Some(had as f64)), 0),
+                false => "-".to_owned(),
+            },
             number(&|phase| phase.damage.broke() as f64),
             number(&|phase| phase.damage.new_failed as f64),
             spread(phases.iter().map(|phase| phase.damage.seconds_to_new), 1),
@@ -134,8 +148,15 @@ mod tests {
             seconds_to_new: Some(1.5),
             ..Damage::default()
         };
-        let phase =
-            Phase { what: "killed".into(), node: "LB7-1".into(), took: 0.1, watched: 15.0, balanced, damage };
+        let phase = Phase {
+            what: "killed".into(),
+            node: "LB7-1".into(),
+            had: Some(50),
+            took: 0.1,
+            watched: 15.0,
+            balanced,
+            damage,
+        };
         Record {
             shape: Shape { size: Size::small(), choice: Choice::CLASSIC },
             kernel: "uml".into(),
@@ -152,7 +173,14 @@ mod tests {
         assert_eq!(rows.len(), 1);
         assert_eq!(
             rows[0].cells[3..],
-            ["100 (100-100)", "4 (3-9)", "0 (0-0)", "1.5 (1.5-1.5)", "3.0 (2.0-4.0), never in 1"]
+            [
+                "100 (100-100)",
+                "50 (50-50)",
+                "4 (3-9)",
+                "0 (0-0)",
+                "1.5 (1.5-1.5)",
+                "3.0 (2.0-4.0), never in 1"
+            ]
         );
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use super::names;
+use super::{names, second_chance};
 use crate::ask::Questions;
 use crate::clients::{Files, Outcome, Plan, Running};
 use crate::fabric::Fabric;
@@ -59,6 +59,7 @@ pub(crate) fn inside(out: &Path, shape: Shape, _: &Orders) -> Result<()> {
     answers_return_directly(&world, out)?;
     health_is_obeyed(&mut world)?;
     if shape.choice.makes_its_own(Kind::L7) {
+        second_chance::lives_on(&mut world, out, KNOWN_WITHIN)?;
         tunnels_are_checked(&mut world)?;
     }
     if shape.choice.dns == Stack::Weir {

@@ -106,11 +106,16 @@ impl World {
         Ok(name)
     }
 
+    /// Takes the spare L7 node out of every list. Its programs go on with the connections that they have.
+    pub(crate) fn remove_l7(&mut self) -> Result<()> {
+        self.tell_nodes(self.topology.size.l7)
+    }
+
     /// Undoes [`World::add_l7`]: no L4 node knows the spare node any more, and it runs nothing.
-    pub(crate) fn remove_spare(&mut self) -> Result<()> {
+    fn remove_spare(&mut self) -> Result<()> {
         let spare = self.topology.spare().context("there is no spare L7 node")?;
         let name = spare.name.clone();
-        self.tell_nodes(self.topology.size.l7)?;
+        self.remove_l7()?;
         if self.running.contains_key(&name) {
             self.stop(&name)?;
         }

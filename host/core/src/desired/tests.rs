@@ -12,6 +12,10 @@ fn tunnel(name: &str, kind: TunnelKind, local: &str, remote: &str) -> Tunnel {
     Tunnel { name: name.to_owned(), kind, local: ip(local), remote: ip(remote) }
 }
 
+fn redirect(mark: u32) -> Redirect {
+    Redirect { from: TunnelKind::Ipip, port: 80, mark: mark.try_into().unwrap() }
+}
+
 fn node() -> Desired {
     Desired {
         generation: 7,
@@ -40,12 +44,13 @@ fn what_a_node_wants_is_taken_and_survives_its_way_as_text() {
 fn a_difference_brings_whoever_has_the_state_that_it_was_made_for_to_the_next() {
     let before = node();
     let said = speaker::Config::new(65_000, [192, 0, 2, 1].into());
-    let steps: [fn(&mut Desired, speaker::Config); 6] = [
+    let steps: [fn(&mut Desired, speaker::Config); 7] = [
         |desired, _| drop(desired.tunnels.pop()),
         |desired, _| desired.addresses.clear(),
         |desired, _| desired.sysctls.clear(),
         |desired, said| desired.speaker = Some(said),
         |desired, _| desired.hold *= 2,
+        |desired, _| desired.redirects.push(redirect(0x5746_0050)),
         |desired, _| desired.ipvs.order = crate::ipvs::Order::Report,
     ];
     // Each thing alone, all at once, and back.
@@ -97,6 +102,17 @@ fn a_tunnel_has_one_peer_and_ends_of_its_family() {
         let mut desired = node();
         (desired.tunnels[0].local, desired.tunnels[0].remote) = (ip(local), ip(remote));
         assert!(matches!(desired.check(), Err(Fault::Ends { .. })), "{local} {remote}");
+    }
+}
+
+#[test]
+fn packets_are_marked_with_marks_for_that_only() {
+    for (mark, is_one) in
+        [(0x5746_0001, true), (0x5746_ffff, true), (0x5746_0000, false), (0x5745_0050, false), (1, false)]
+    {
+        let desired = Desired { redirects: vec![redirect(mark)], ..node() };
+        let fault = Err(Fault::Mark { mark: mark.try_into().unwrap() });
+        assert_eq!(desired.check(), if is_one { Ok(()) } else { fault });
     }
 }
 

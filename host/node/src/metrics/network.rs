@@ -11,7 +11,8 @@ use weir_core::model::State;
 use super::{Out, float};
 use crate::status::NodeStatus;
 
-const PARTS: [Part; 5] = [Part::Sysctl, Part::Tunnel, Part::Address, Part::Ipvs, Part::Speaker];
+const PARTS: [Part; 6] =
+    [Part::Sysctl, Part::Tunnel, Part::Address, Part::Ipvs, Part::Redirect, Part::Speaker];
 
 pub(super) fn encode(out: &mut Out, status: &NodeStatus) -> Result<(), Error> {
     sidecar(out, status)?;
@@ -38,7 +39,13 @@ fn sidecar(out: &mut Out, status: &NodeStatus) -> Result<(), Error> {
         [("wanted", c.changed), ("corrected", c.corrected), ("refused", c.refused)]
             .map(|(kind, value)| (vec![("kind", kind)], value))
     });
-    out.counters("network_changes", "Changes of the kernel since the sidecar started", changes)
+    out.counters("network_changes", "Changes of the kernel since the sidecar started", changes)?;
+    let handed_on = observed.map(|o| (vec![], o.counters.handed_on));
+    out.counters(
+        "handed_on_connections",
+        "Connections of other L7 nodes that were handed on to them",
+        handed_on,
+    )
 }
 
 fn balancing(out: &mut Out, status: &NodeStatus) -> Result<(), Error> {

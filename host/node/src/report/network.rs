@@ -25,6 +25,10 @@ pub(super) fn text(out: &mut String, status: &NodeStatus) {
         "sidecar{mode}: {done} changes, {} corrections, {} refusals, {differ} differences",
         observed.counters.corrected, observed.counters.refused
     );
+    if observed.counters.handed_on > 0 {
+        let count = observed.counters.handed_on;
+        let _ = writeln!(out, "second chance: {count} connections of other l7 nodes handed on to them");
+    }
     if let Some(speaker) = &observed.speaker {
         neighbors(out, speaker);
     }

@@ -1,0 +1,88 @@
+//! Connections that began while an L7 node was away live on when it is back and routers move them to another L4 node.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::clients::{Files, Plan, Running};
+use crate::say;
+use crate::topology::{Kind, SERVICE_PORT, address};
+use crate::world::World;
+
+const CONNECTIONS: usize = 40;
+/// A connection on which nothing moves for this long has broken, milliseconds.
+const STALL: u64 = 11_000;
+
+/// Done to a world that is whole, and left so.
+pub(super) fn lives_on(world: &mut World, out: &Path, known_within: Duration) -> Result<()> {
+    let node = world.topology().of(Kind::L7).next().context("no L7 node")?;
+    let first = node.interfaces.first().context("an L7 node without interfaces")?;
+    let addresses: Vec<_> = first.addresses.iter().map(|(address, _)| *address).collect();
+    let name = node.name.clone();
+    let balancers: Vec<String> = world.topology().of(Kind::L4).map(|node| node.name.clone()).collect();
+    world.maintenance(&name, true)?;
+    world.await_that("every L4 node leaves the node that is down", known_within, || {
+        for l4 in &balancers {
+            let still =
+                world.destinations(l4)?.values().any(|nodes| addresses.iter().any(|at| nodes.contains(at)));
+            if still {
+                return Ok(Some(format!("{l4} still sends to {name}")));
+            }
+        }
+        Ok(None)
+    })?;
+
+    let clients = connected(world, out, known_within)?;
+    world.maintenance(&name, false)?;
+    world.await_whole(known_within)?;
+    let moved_from = world.move_ecmp()?;
+    world.await_that("connections of others are handed on", known_within, || {
+        let handed_on = world.handed_on(&name)?;
+        Ok((handed_on == 0).then(|| format!("{name} has handed on none")))
+    })?;
+    // Whatever was lost shows by then.
+    let now = clients.seconds().last().map_or(0, |second| second.at);
+    clients.await_second(now + STALL.div_ceil(1000) + 2, known_within, |_| true)?;
+    let handed_on = world.handed_on(&name)?;
+    let timeline = clients.stop()?;
+    ensure!(
+        timeline.breaks.is_empty() && timeline.unfinished == CONNECTIONS as u64,
+        "of {CONNECTIONS} connections, {handed_on} of them handed on, {} broke: {:?}",
+        timeline.breaks.len(),
+        timeline.breaks
+    );
+    world.maintenance(&moved_from, false)?;
+    world.await_whole(known_within)?;
+    println!(
+        "  chance    {name} came back, {moved_from} was left: {handed_on} of {CONNECTIONS} connections were handed on, none broke"
+    );
+    Ok(())
+}
+
+/// Connections over both families that end by no wish of their clients, all of them there.
+fn connected(world: &World, out: &Path, within: Duration) -> Result<Running> {
+    let users = (1..=world.topology().size.users).map(address::user);
+    let plan = Plan {
+        sources: users.flat_map(|v4| [v4.into(), address::beside(v4).into()]).collect(),
+        destinations: world.topology().services().into_iter().map(|to| (to, SERVICE_PORT).into()).collect(),
+        connections: CONNECTIONS,
+        uploads_share: 0.0,
+        steady_share: 1.0,
+        probe_every_ms: 0,
+        connect_ms: STALL,
+        stall_ms: STALL,
+        ..Plan::default()
+    };
+    let files = Files::write(out, "second-chance", &plan)?;
+    let lab = std::env::current_exe().context("cannot find this program")?.display().to_string();
+    let arguments = files.arguments();
+    let argv: Vec<&str> = std::iter::once(lab.as_str()).chain(arguments.iter().map(String::as_str)).collect();
+    let mut command = world.fabric().command("users", &argv)?;
+    command.stderr(std::fs::File::create(out.join("second-chance.log"))?);
+    let clients = Running::start(command, files)?;
+    let began = std::time::Instant::now();
+    clients.await_second(0, within, |second| second.open == CONNECTIONS as u64)?;
+    println!("  chance    {CONNECTIONS} connections in {}", say::elapsed(began.elapsed()));
+    Ok(clients)
+}
