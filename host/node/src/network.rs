@@ -74,6 +74,17 @@ impl Network {
         link.problem.is_none() && link.observed.as_ref().is_some_and(|o| o.generation == wanted.generation)
     }
 
+    /// Waits until the sidecar has carried out what is wanted now, as far as it could be, for so long at most. Says whether it has.
+    pub(crate) async fn settles(&self, within: Duration) -> bool {
+        let Some(wanted) = self.wanted() else { return true };
+        let mut link = self.link.clone();
+        let is_done = |link: &Link| {
+            link.problem.is_none()
+                && link.observed.as_ref().is_some_and(|o| o.generation >= wanted.generation)
+        };
+        tokio::time::timeout(within, link.wait_for(is_done)).await.is_ok_and(|link| link.is_ok())
+    }
+
     /// Waits until the neighbors have been left, for as long as that takes at most.
     pub(crate) async fn left(&self) {
         let Some(wanted) = self.wanted() else { return };

@@ -5,7 +5,7 @@
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{fs, io};
 
@@ -36,13 +36,14 @@ const ASKED: CheckTiming = CheckTiming {
 /// A running L7 node's network side.
 pub(crate) struct Receiving {
     shared: Arc<Shared>,
-    watch: Watch,
 }
 
 struct Shared {
     file: PathBuf,
     network: Network,
     state: Mutex<State>,
+    /// Of the others. It tells of them, so it is there a moment later.
+    watch: OnceLock<Watch>,
 }
 
 struct State {
@@ -57,7 +58,7 @@ impl Receiving {
         let file = state_dir.join(FILE);
         let receiver = Receiver::new(Arc::clone(fleet), &ground.node, read(&file), now());
         let state = Mutex::new(State { receiver, told: None });
-        let shared = Arc::new(Shared { file, network, state });
+        let shared = Arc::new(Shared { file, network, state, watch: OnceLock::new() });
         let told = Arc::downgrade(&shared);
         let on_change = move |name: &Arc<str>, status: &Status| {
             let Some(shared) = told.upgrade() else { return };
@@ -65,16 +66,19 @@ impl Receiving {
             shared.take(ReceiverEvent::Answers { name: Arc::clone(name), answers });
         };
         let watch = Watch::start(ground.clock, settings::seed(&ground.node, "l7"), on_change);
-        watch.set(shared.keep());
+        let _ = shared.watch.set(watch);
         shared.take(ReceiverEvent::Timer);
+        shared.keep();
+        shared.ask();
         tokio::spawn(forget(Arc::downgrade(&shared)));
-        Self { shared, watch }
+        Self { shared }
     }
 
     /// Another fleet file.
     pub(crate) fn apply(&self, fleet: &Arc<Fleet>) {
         self.shared.take(ReceiverEvent::Fleet(Arc::clone(fleet)));
-        self.watch.set(self.shared.keep());
+        self.shared.keep();
+        self.shared.ask();
     }
 }
 
@@ -94,13 +98,21 @@ impl Shared {
         }
     }
 
-    /// Keeps for the next process what it has to know. Returns whom to ask.
-    fn keep(&self) -> Vec<Watched> {
+    /// Keeps for the next process what it has to know.
+    fn keep(&self) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = write(&self.file, state.receiver.history()) {
             tracing::error!(file = %self.file.display(), %error, "a restart will not know who was an l7 node before");
         }
-        state.receiver.others().into_iter().map(asked).collect()
+    }
+
+    /// Asks those who are to be asked now, and nobody else.
+    fn ask(&self) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = state.receiver.others(now()).into_iter().map(asked).collect();
+        if let Some(watch) = self.watch.get() {
+            watch.set(others);
+        }
     }
 }
 
@@ -128,6 +140,7 @@ async fn forget(shared: Weak<Shared>) {
         tokio::time::sleep(Duration::from_secs(60)).await;
         let Some(shared) = shared.upgrade() else { return };
         shared.take(ReceiverEvent::Timer);
+        shared.ask();
     }
 }
 

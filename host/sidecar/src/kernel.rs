@@ -69,7 +69,7 @@ pub struct Looked {
     pub done: u64,
     /// Changes that the kernel refused.
     pub refused: u64,
-    /// Connections that were handed on, where it was looked for.
+    /// Packets that were handed on, where it was looked for.
     pub handed_on: Option<u64>,
 }
 
@@ -131,8 +131,8 @@ impl Kernel {
             }
         }
         // Only an l7 node has any, and only it has tunnels.
-        if !desired.tunnels.is_empty() {
-            self.redirects.look(&desired.redirects, cause, self.observe_only, &mut looked);
+        if !desired.tunnels.is_empty() || self.redirects.are_there() {
+            self.redirects.look(&desired.redirects, cause, self.observe_only, &mut looked).await;
             if cause == Cause::Looked && !desired.redirects.is_empty() {
                 looked.handed_on = self.handed_on();
             }
@@ -142,6 +142,11 @@ impl Kernel {
         let agrees = !looked.differences.iter().any(|one| of_network(one.part));
         self.agreed = agrees.then(|| Arc::clone(desired));
         Some(looked)
+    }
+
+    /// Looks whether a flood of connections has begun or ended. What is wanted has to be compared again then.
+    pub fn flood_changes(&mut self) -> bool {
+        self.redirects.flood_changes()
     }
 
     /// Adds what checks need to what is there. Nothing else is touched, and nothing where only is observed.
@@ -171,12 +176,12 @@ impl Kernel {
             .collect()
     }
 
-    /// How many connections services for marks of a second chance have scheduled; `None` where it cannot be seen.
+    /// How many packets services for marks of a second chance have had; `None` where it cannot be seen.
     fn handed_on(&mut self) -> Option<u64> {
         let services = self.balancer.as_mut()?.traffic().ok()?;
         let of_redirect = |key: &Key| matches!(key, Key::Mark { mark, .. } if REDIRECT_MARKS.has(*mark));
         let services = services.iter().filter(|service| of_redirect(&service.key));
-        Some(services.map(|service| service.traffic.connections).sum())
+        Some(services.map(|service| service.traffic.packets_in).sum())
     }
 
     /// Whether a look at the timer that was broken off is to be gone on with.

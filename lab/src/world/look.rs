@@ -49,11 +49,11 @@ impl World {
         Ok(self.table(node)?.lines().filter(|line| line.starts_with("-A -f ")).count())
     }
 
-    /// How many connections an L7 node has handed on to others.
+    /// How many packets an L7 node has handed on to others.
     pub(crate) fn handed_on(&self, node: &str) -> Result<u64> {
         let text =
             self.fabric.run(node, &["/usr/sbin/ipvsadm", "--list", "--numeric", "--stats", "--exact"])?;
-        Ok(marked_connections(&text))
+        Ok(marked_packets(&text))
     }
 
     /// Whether an L4 node sends to the L7 nodes that it should send to, each with the weight of all.
@@ -141,13 +141,13 @@ fn table_address(text: &str) -> Option<IpAddr> {
     u32::from_str_radix(text, 16).ok().map(|number| IpAddr::V4(Ipv4Addr::from(number)))
 }
 
-/// Connections of services for marks, of lines such as `FWM  1464205392  7  40  0  2400  0` and `FWM  1464205392 IPv6  7 ...`.
-fn marked_connections(text: &str) -> u64 {
+/// Packets to services for marks, of lines such as `FWM  1464205392  7  40  0  2400  0` and `FWM  1464205392 IPv6  7 40 ...`.
+fn marked_packets(text: &str) -> u64 {
     let lines = text.lines().filter_map(|line| line.strip_prefix("FWM"));
     let count = |line: &str| {
         let mut fields =
             line.split_ascii_whitespace().skip(1).skip_while(|field| field.parse::<u64>().is_err());
-        fields.next()?.parse::<u64>().ok()
+        fields.nth(1)?.parse::<u64>().ok()
     };
     lines.filter_map(count).sum()
 }
@@ -238,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_of_services_for_marks_are_added_up_whatever_else_is_listed() {
+    fn packets_to_services_for_marks_are_added_up_whatever_else_is_listed() {
         let text = "\
 IP Virtual Server version 1.2.1 (size=4096)
 Prot LocalAddress:Port               Conns   InPkts  OutPkts  InBytes OutBytes
@@ -246,11 +246,11 @@ Prot LocalAddress:Port               Conns   InPkts  OutPkts  InBytes OutBytes
 TCP  198.51.100.1:80                    900     1000        0    12345        0
 FWM  1464205392                           7       40        0     2400        0
   -> 192.0.2.140:80                       7       40        0     2400        0
-FWM  1464205392 IPv6                      5       40        0     2400        0
+FWM  1464205392 IPv6                      5       41        0     2400        0
   -> [2001:db8::192.0.2.140]:80           5       40        0     2400        0
 ";
-        assert_eq!(marked_connections(text), 12);
-        assert_eq!(marked_connections(""), 0);
+        assert_eq!(marked_packets(text), 81);
+        assert_eq!(marked_packets(""), 0);
     }
 
     #[test]

@@ -130,8 +130,9 @@ impl World {
             let text = weir::fleet(&self.topology, self.choice, count);
             for node in self.names(Kind::L7) {
                 self.fabric.write(&node, weir::FILE, &text)?;
-                if let Some(daemon) = self.program(&node, "weir") {
-                    daemon.signal(Signal::HUP)?;
+                if self.program(&node, "weir").is_some() {
+                    // Ends when the kernel is as it shall be.
+                    self.fabric.run(&node, &[&paths::weir().display().to_string(), "reload"])?;
                 }
             }
         }

@@ -73,6 +73,6 @@ pub struct Counters {
     pub corrected: u64,
     /// Changes that the kernel refused.
     pub refused: u64,
-    /// Connections that the kernel has handed on to other l7 nodes, since the services for that were made.
+    /// Packets that the kernel has handed on to other l7 nodes, since the services for that were made.
     pub handed_on: u64,
 }

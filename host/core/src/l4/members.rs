@@ -55,19 +55,17 @@ pub struct History {
 }
 
 impl History {
-    /// What a node knows that has just started, at `time`. Where nothing was kept it is new to the fleet: before it came, the others were
-    /// all that there were.
+    /// What a node knows that has just started, at `time`.
+    ///
+    /// Where nothing was kept, the node with the largest join number is new to the fleet: before it came, the others were all that there
+    /// were. A list that changed while no process was here to see it is taken for an old one: connections that stand were spread over it.
     pub(super) fn begin(kept: Option<Self>, now: Members, node: &str, time: u64) -> Self {
-        match kept {
-            Some(mut kept) => {
-                kept.take(now, time);
-                kept
-            }
-            None => {
-                let before = now.iter().filter(|member| member.node.as_str() != node).cloned().collect();
-                Self { now, before, changed: time }
-            }
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.now == now) {
+            return kept.clone();
         }
+        let is_new = kept.is_none() && now.last().is_some_and(|newest| newest.node.as_str() == node);
+        let before = now.iter().filter(|member| !is_new || member.node.as_str() != node).cloned().collect();
+        Self { now, before, changed: time }
     }
 
     /// Another fleet file. Says whether its l7 nodes are others, or stand otherwise.
@@ -82,18 +80,20 @@ impl History {
 
     /// Those over which connections were spread that another node may have: the ones before, for `remember` seconds.
     pub(super) fn spread_over(&self, time: u64, remember: u64) -> &Members {
-        if self.forgotten_at(remember).is_some_and(|end| time < end) { &self.before } else { &self.now }
+        let is_remembered = time < self.changed.saturating_add(remember);
+        if is_remembered { &self.before } else { &self.now }
     }
 
-    /// When the nodes before are forgotten, in seconds since 1970; `None`: they are the same.
-    pub(super) fn forgotten_at(&self, remember: u64) -> Option<u64> {
-        (self.before != self.now).then(|| self.changed.saturating_add(remember))
-    }
-
-    /// All that are or were, but this one, each once.
-    pub(super) fn others(&self, node: &str) -> impl Iterator<Item = &Member> {
-        let is_gone = |one: &&Member| !self.now.iter().any(|member| member.node == one.node);
-        let all = self.now.iter().chain(self.before.iter().filter(is_gone));
-        all.filter(move |member| member.node.as_str() != node)
+    /// All but this node that are, or that were and are remembered, each once. An address that somebody else has by now is that one's.
+    pub(super) fn others(&self, node: &str, time: u64, remember: u64) -> impl Iterator<Item = &Member> {
+        let is_gone = |one: &&Member| {
+            let same = |member: &Member| {
+                member.node == one.node
+                    || member.addresses.iter().any(|address| one.addresses.contains(address))
+            };
+            !self.now.iter().any(same)
+        };
+        let before = self.spread_over(time, remember).iter().filter(is_gone);
+        self.now.iter().chain(before.collect::<Vec<_>>()).filter(move |member| member.node.as_str() != node)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::layout::Layout;
 use super::members::{History, members};
-use super::second_chance::{Silent, asked_at, encapsulation, give, is_given, kind};
+use super::second_chance::{Silent, asked_at, encapsulation, give, is_given, kind, ownership};
 use super::settings;
 use crate::config::{AddressFamily, Encapsulation, Fleet, Name, Role};
 use crate::desired::{Desired, ServiceAddress, Tunnel, TunnelKind};
@@ -66,11 +66,12 @@ impl Receiver {
         Self { node: node.to_owned(), fleet, history, silent: Silent::new() }
     }
 
-    /// Who is to be asked whether it answers: nobody where nothing is handed on.
-    pub fn others(&self) -> Vec<Other> {
+    /// Who is to be asked at this time whether it answers: nobody where nothing is handed on.
+    pub fn others(&self, time: u64) -> Vec<Other> {
         let is_asked = is_given(&self.fleet) && has_tunnels(&self.fleet, &self.node);
         let ports = asked_at(&self.fleet);
-        let others = self.history.others(&self.node).filter(|_| is_asked).flat_map(|member| {
+        let others = self.history.others(&self.node, time, self.remember());
+        let others = others.filter(|_| is_asked).flat_map(|member| {
             ports.iter().filter_map(move |(family, port)| {
                 let at = SocketAddr::new(member.address(*family)?, *port);
                 let node = member.node.clone();
@@ -90,7 +91,9 @@ impl Receiver {
         match event {
             ReceiverEvent::Timer => {}
             ReceiverEvent::Answers { name, answers } => {
-                let Some(other) = self.others().into_iter().find(|other| other.name == name) else { return };
+                let Some(other) = self.others(time).into_iter().find(|other| other.name == name) else {
+                    return;
+                };
                 let place = (other.node, AddressFamily::of(other.at.ip()));
                 if answers {
                     self.silent.remove(&place);
@@ -112,6 +115,7 @@ impl Receiver {
     pub fn desired(&self, time: u64) -> Desired {
         let (fleet, node) = (&*self.fleet, self.node.as_str());
         let mut desired = Desired { hold: fleet.l4.host_hold.get(), ..Desired::default() };
+        desired.ipvs.ownership = ownership();
         let Some(this) = fleet.nodes.get(node).filter(|this| this.has(Role::L7) && has_tunnels(fleet, node))
         else {
             return desired;
@@ -133,13 +137,15 @@ impl Receiver {
         for l4 in fleet.nodes.values().filter(|node| node.has(Role::L4)) {
             lead_here(&l4.addresses, fleet.l4.tunnel);
         }
-        for other in self.history.others(node).filter(|_| is_given(fleet)) {
+        for other in self.history.others(node, time, self.remember()).filter(|_| is_given(fleet)) {
             lead_here(&other.addresses, encapsulation(fleet));
         }
         let v4 = desired.tunnels.iter().filter(|tunnel| !tunnel.kind.is_ipv6());
         desired.sysctls = settings::l7(v4.map(|tunnel| tunnel.name.as_str()));
         desired.addresses = addresses.into_iter().map(ServiceAddress).collect();
-        give(&mut desired, fleet, node, self.history.spread_over(time, self.remember()), &self.silent);
+        if is_given(fleet) {
+            give(&mut desired, fleet, node, self.history.spread_over(time, self.remember()), &self.silent);
+        }
         desired
     }
 

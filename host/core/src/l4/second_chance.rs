@@ -17,11 +17,12 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
 use super::members::Member;
-use super::table::{settings, shape, timeouts};
+use super::table::{settings, shape};
 use crate::config::{AddressFamily, Encapsulation, Fleet, Name};
 use crate::desired::{Desired, Redirect, Sysctl, TunnelKind};
 use crate::ipvs::{
-    Checksum, Destination, Forwarding, Key, Marks, Ownership, Service, Table, Thresholds, Tunnel, Wanted,
+    Checksum, Destination, Forwarding, Key, Marks, Ownership, Service, Table, Thresholds, Timeouts, Tunnel,
+    Wanted,
 };
 use crate::maglev::Family;
 
@@ -38,11 +39,16 @@ const SYSCTLS: &[(&str, &str)] = &[
     // An ICMP error for what was redirected goes the same way.
     ("net/ipv4/vs/schedule_icmp", "1"),
     ("net/ipv4/vs/pmtu_disc", "1"),
-    // A client's port that is used again is a new connection, and this node's own.
+    // A client's port that is used again is a new connection, also while the old one is still closing.
     ("net/ipv4/vs/conn_reuse_mode", "3"),
     ("net/ipv4/vs/expire_nodest_conn", "1"),
     ("net/ipv4/vs/conntrack", "0"),
 ];
+
+/// For so long, in seconds, the kernel sends what it has handed on the same way without looking at marks. It looks its connections up before
+/// marks, and by addresses and ports only: a connection of this node's own that has those of one that was handed on would be led away.
+/// Nothing is lost with an entry, for the next packet makes it anew; so it is as short as it can be.
+const TIMEOUTS: Timeouts = Timeouts { tcp: NonZeroU32::MIN, tcp_fin: NonZeroU32::MIN, udp: NonZeroU32::MIN };
 
 /// The other l7 nodes that do not answer, by family.
 pub(super) type Silent = BTreeSet<(Name, AddressFamily)>;
@@ -70,13 +76,13 @@ pub(super) fn is_given(fleet: &Fleet) -> bool {
     fleet.l4.second_chance.enabled && settings(&fleet.l4).is_maglev()
 }
 
+/// What of the kernel's balancer is an l7 node's: also of one that wants nothing of it, so that what an earlier process made is removed.
+pub(super) fn ownership() -> Ownership {
+    Ownership { marks: Some(REDIRECT_MARKS), ..Ownership::default() }
+}
+
 /// Adds to what an l7 node wants what it takes, with connections spread over `members`.
 pub(super) fn give(desired: &mut Desired, fleet: &Fleet, node: &str, members: &[Member], silent: &Silent) {
-    // Also where there is none, so that what an earlier process made is removed.
-    desired.ipvs.ownership = Ownership { marks: Some(REDIRECT_MARKS), ..Ownership::default() };
-    if !is_given(fleet) {
-        return;
-    }
     let mut table = Table::new();
     for (family, port) in ports(fleet) {
         let Some(mark) = NonZeroU32::new(FIRST + u32::from(port)) else { continue };
@@ -106,12 +112,7 @@ pub(super) fn give(desired: &mut Desired, fleet: &Fleet, node: &str, members: &[
             desired.redirects.push(Redirect { from: kind(fleet.l4.tunnel, family), port, mark });
         }
     }
-    desired.ipvs = Wanted {
-        table,
-        ownership: std::mem::take(&mut desired.ipvs.ownership),
-        timeouts: Some(timeouts(&fleet.l4.timeouts)),
-        ..Wanted::default()
-    };
+    desired.ipvs = Wanted { table, ownership: ownership(), timeouts: Some(TIMEOUTS), ..Wanted::default() };
     desired.sysctls.extend(SYSCTLS.iter().map(|(name, value)| Sysctl::new(*name, *value)));
 }
 

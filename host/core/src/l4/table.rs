@@ -97,7 +97,7 @@ pub(super) fn settings(l4: &L4) -> Settings {
     }
 }
 
-pub(super) fn timeouts(timeouts: &ConnectionTimeouts) -> Timeouts {
+fn timeouts(timeouts: &ConnectionTimeouts) -> Timeouts {
     let seconds = |time: Period| {
         let seconds = u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
         NonZeroU32::new(seconds).unwrap_or(NonZeroU32::MIN)

@@ -42,8 +42,8 @@ fn sidecar(out: &mut Out, status: &NodeStatus) -> Result<(), Error> {
     out.counters("network_changes", "Changes of the kernel since the sidecar started", changes)?;
     let handed_on = observed.map(|o| (vec![], o.counters.handed_on));
     out.counters(
-        "handed_on_connections",
-        "Connections of other L7 nodes that were handed on to them",
+        "handed_on_packets",
+        "Packets of no connection of this node that were handed on to another L7 node",
         handed_on,
     )
 }

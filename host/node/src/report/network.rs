@@ -27,7 +27,10 @@ pub(super) fn text(out: &mut String, status: &NodeStatus) {
     );
     if observed.counters.handed_on > 0 {
         let count = observed.counters.handed_on;
-        let _ = writeln!(out, "second chance: {count} connections of other l7 nodes handed on to them");
+        let _ = writeln!(
+            out,
+            "second chance: {count} packets of no connection of this node handed on to another l7 node"
+        );
     }
     if let Some(speaker) = &observed.speaker {
         neighbors(out, speaker);

@@ -14,6 +14,9 @@ use crate::fleet::FleetFile;
 use crate::pools::{Prepared, RunningPool};
 use crate::settings;
 
+/// How long `weir reload` waits for the sidecar.
+pub(super) const CARRIED_OUT: Duration = Duration::from_secs(2);
+
 /// How long services wait for the first round of checks of a pool that is new, before they are switched to it.
 const NEW_POOL: Duration = Duration::from_secs(2);
 
@@ -68,6 +71,7 @@ impl Node {
         }
         changes.live.extend(self.apply_dns(&fleet, dns));
         self.receive(&fleet);
+        let is_carried_out = self.is_carried_out().await;
         self.level.set(fleet.log.level);
         // Against the file of the start: what is changed and changed back needs no restart.
         self.restart_needed = config::changes(&self.started_with, &fleet, &self.name).restart_needed;
@@ -86,6 +90,9 @@ impl Node {
         for change in &self.restart_needed {
             done.push_str("\n  takes effect after a restart: ");
             done.push_str(change);
+        }
+        if !is_carried_out {
+            done.push_str("\n  the sidecar has not carried it out yet; weir status says what it does");
         }
         if !scanned {
             done.push_str("\n  the plugin directory is still being read");

@@ -6,6 +6,7 @@ use anyhow::Context;
 use weir_core::config::Fleet;
 
 use super::Node;
+use super::apply::CARRIED_OUT;
 use crate::command::ServerCommand;
 use crate::l4::{Balancing, NODES, Prepared};
 use crate::receiving::Receiving;
@@ -37,6 +38,17 @@ impl Node {
                 self.receiving = Some(Receiving::start(&self.ground, network.clone(), fleet, state_dir));
             }
             (None, _) => {}
+        }
+    }
+
+    /// Waits a while until the kernel is as the new fleet file wants it. Says whether it is, as far as it can be.
+    pub(super) async fn is_carried_out(&self) -> bool {
+        if let Some(balancing) = &self.balancing {
+            balancing.flush().await;
+        }
+        match &self.network {
+            Some(network) => network.settles(CARRIED_OUT).await,
+            None => true,
         }
     }
 

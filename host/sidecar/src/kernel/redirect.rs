@@ -3,19 +3,21 @@
 //! The rules are written with `iptables-restore`, which the kernels of both worlds know: with tables of the old kind, as the lab's kernel
 //! has them, and with nftables below. They are in a chain of their own, [`CHAIN`]; of the machine's chains only the jumps to it are touched.
 //!
-//! The `socket` match cannot see a connection of which the kernel keeps nothing but a cookie. So while the kernel answers with SYN
-//! cookies nothing is marked: in a flood new connections come before old ones.
+//! The `socket` match cannot see a connection of which the kernel keeps nothing but a cookie. So nothing is marked while the kernel
+//! answers with SYN cookies: in a flood new connections come before old ones. That is looked for several times a second
+//! ([`Redirects::flood_changes`]); what begins in between is lost.
 
 mod flood;
 mod rules;
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, configure_capability_in_ambient_set, set_capabilities,
 };
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
 use weir_core::desired::{Part, Redirect};
 
 use super::{Cause, Looked};
@@ -25,8 +27,12 @@ use rules::{CHAIN, Side, of_chain, script};
 /// Where programs are looked for, whatever the sidecar was started with.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin";
 
-/// The kernel's counters of TCP.
-const COUNTERS: &str = "/proc/self/net/netstat";
+/// How long a program may take. They take milliseconds, and two seconds where they wait for each other.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The kernel's counters of TCP, and whether it answers with cookies (1: where its queues are full, 2: always).
+const COUNTERS: &str = "/proc/thread-self/net/netstat";
+const COOKIES: &str = "/proc/sys/net/ipv4/tcp_syncookies";
 
 /// The rules of both families.
 #[derive(Debug)]
@@ -49,11 +55,27 @@ struct Known {
 impl Redirects {
     pub(super) fn new() -> Self {
         let sides = [Side::V4, Side::V6].map(|side| (side, Known::default()));
-        Self { sides, flood: Flood::default(), is_handed_on: false }
+        let mut redirects = Self { sides, flood: Flood::default(), is_handed_on: false };
+        // Two readings tell whether there is a flood.
+        redirects.flood_changes();
+        redirects
+    }
+
+    /// Looks whether a flood of connections has begun or ended, which the rules have to follow at once.
+    pub(super) fn flood_changes(&mut self) -> bool {
+        let was_on = self.flood.is_on();
+        let read = |file| std::fs::read_to_string(file).unwrap_or_default();
+        self.flood.see(&read(COUNTERS), &read(COOKIES), Instant::now());
+        self.flood.is_on() != was_on
+    }
+
+    /// Whether there are rules, or were when this process looked.
+    pub(super) fn are_there(&self) -> bool {
+        self.sides.iter().any(|(_, known)| known.agreed.as_ref().is_some_and(|(_, rules)| !rules.is_empty()))
     }
 
     /// Compares the rules with `wanted` and makes them so.
-    pub(super) fn look(
+    pub(super) async fn look(
         &mut self,
         wanted: &[Redirect],
         cause: Cause,
@@ -61,10 +83,9 @@ impl Redirects {
         looked: &mut Looked,
     ) {
         if !wanted.is_empty() {
-            let counters = std::fs::read_to_string(COUNTERS).unwrap_or_default();
-            self.flood.see(&counters, Instant::now());
+            self.flood_changes();
         }
-        let wanted = if self.flood.is_on() {
+        let wanted = if self.flood.is_on() && !wanted.is_empty() {
             looked.differs(
                 Part::Redirect,
                 "second chance is suspended: the kernel answers with SYN cookies, and who comes back with one has no connection yet",
@@ -84,7 +105,7 @@ impl Redirects {
                 hand_on();
                 self.is_handed_on = true;
             }
-            match known.make(*side, of_side, observe_only) {
+            match known.make(*side, of_side, observe_only).await {
                 Ok(Made::Nothing) => {}
                 Ok(Made::Differs) => {
                     looked.differs(Part::Redirect, format!("the rules of {CHAIN} ({}) differ", side.word()));
@@ -135,8 +156,13 @@ enum RuleError {
 }
 
 impl Known {
-    fn make(&mut self, side: Side, wanted: Vec<Redirect>, observe_only: bool) -> Result<Made, RuleError> {
-        let there = match self.there(side) {
+    async fn make(
+        &mut self,
+        side: Side,
+        wanted: Vec<Redirect>,
+        observe_only: bool,
+    ) -> Result<Made, RuleError> {
+        let there = match self.there(side).await {
             Ok(there) => there,
             // Who wants none does not mind that there are none to be had.
             Err(RuleError::NoProgram(..)) if wanted.is_empty() => {
@@ -157,22 +183,23 @@ impl Known {
         }
         let program = format!("{}-restore", self.program.as_deref().unwrap_or(side.program()));
         run(&program, &["--noflush", "--wait", "2"], &script(&wanted, &there))
+            .await
             .map_err(|error| RuleError::Refused { program, error })?;
-        let there = self.there(side)?;
+        let there = self.there(side).await?;
         let rules = there.len();
         self.agreed = Some((wanted, there));
         Ok(Made::Changed(rules))
     }
 
     /// The rules that are there, by the first program that can tell.
-    fn there(&mut self, side: Side) -> Result<Vec<String>, RuleError> {
+    async fn there(&mut self, side: Side) -> Result<Vec<String>, RuleError> {
         let mut problem = String::new();
         let candidates = match &self.program {
             Some(program) => vec![program.clone()],
             None => ["", "-legacy", "-nft"].map(|kind| format!("{}{kind}", side.program())).into(),
         };
         for program in candidates {
-            match run(&format!("{program}-save"), &["-t", "mangle"], "") {
+            match run(&format!("{program}-save"), &["-t", "mangle"], "").await {
                 Ok(text) => {
                     self.program = Some(program);
                     return Ok(of_chain(&text));
@@ -186,15 +213,24 @@ impl Known {
 }
 
 /// Runs a program of the packet filter to its end. What it says on its standard output, or why it failed.
-fn run(program: &str, arguments: &[&str], input: &str) -> Result<String, String> {
+async fn run(program: &str, arguments: &[&str], input: &str) -> Result<String, String> {
     let mut command = Command::new(program);
-    command.args(arguments).env_clear().env("PATH", PATH);
+    command.args(arguments).env_clear().env("PATH", PATH).kill_on_drop(true);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| format!("{program}: {error}"))?;
-    // Whoever takes no input ends with an error, and tells it below.
-    let told = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(input.as_bytes()));
-    let output = child.wait_with_output().map_err(|error| error.to_string())?;
-    if output.status.success() && told.is_ok() {
+    let stdin = child.stdin.take();
+    let work = async {
+        if let Some(mut stdin) = stdin {
+            // Whoever takes no input ends with an error, and says why.
+            let _ = stdin.write_all(input.as_bytes()).await;
+        }
+        child.wait_with_output().await
+    };
+    let output = match tokio::time::timeout(PATIENCE, work).await {
+        Ok(output) => output.map_err(|error| error.to_string())?,
+        Err(_) => return Err(format!("{program} did not end within {PATIENCE:?} and was killed")),
+    };
+    if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);

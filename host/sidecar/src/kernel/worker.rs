@@ -19,6 +19,9 @@ use crate::privileges;
 /// Of the time between two looks, a look may take this part at most; a large table is looked at less often.
 const SHARE: u32 = 20;
 
+/// Between two looks for a flood of connections, where packets are marked.
+const FLOOD: Duration = Duration::from_millis(100);
+
 /// The two ends of a worker. When they are dropped, its thread ends.
 pub struct Worker {
     /// What shall be; `None` until anybody has said so: nothing is touched before.
@@ -105,16 +108,22 @@ async fn work(
                 spent = Duration::ZERO;
             }
         }
-        let news = async {
-            tokio::select! {
-                changed = wanted.changed() => changed,
-                changed = prepared.changed() => changed,
+        let redirects = wanted.borrow().as_ref().is_some_and(|desired| !desired.redirects.is_empty());
+        cause = loop {
+            let news = async {
+                tokio::select! {
+                    changed = wanted.changed() => changed,
+                    changed = prepared.changed() => changed,
+                }
+            };
+            let until = if redirects { next.min(Instant::now() + FLOOD) } else { next };
+            match tokio::time::timeout_at(until, news).await {
+                Ok(Ok(())) => break Cause::Wanted,
+                Ok(Err(_)) => return,
+                Err(_) if until == next => break Cause::Looked,
+                Err(_) if kernel.flood_changes() => break Cause::Wanted,
+                Err(_) => {}
             }
-        };
-        cause = match tokio::time::timeout_at(next, news).await {
-            Ok(Ok(())) => Cause::Wanted,
-            Ok(Err(_)) => return,
-            Err(_) => Cause::Looked,
         };
     }
 }

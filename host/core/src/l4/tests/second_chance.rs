@@ -174,8 +174,11 @@ fn connections_of_a_node_that_left_the_fleet_reach_it_until_that_is_forgotten() 
     tier.loses_nothing("c left");
     tier.time += HOUR - 1;
     tier.loses_nothing("c left an hour ago");
+    let is_known =
+        |tier: &Tier| tier.l7["a"].others(tier.time).iter().any(|other| other.name.starts_with("c "));
+    assert!(is_known(&tier));
     tier.time += 1;
-    assert!(tier.move_all().2 > 0);
+    assert!(tier.move_all().2 > 0 && !is_known(&tier));
 }
 
 #[test]
@@ -192,6 +195,56 @@ fn what_was_known_outlives_the_process() {
 }
 
 #[test]
+fn a_node_without_a_history_is_new_only_if_no_other_joined_after_it() {
+    let mut tier = Tier::up(&with(&[]), &["a", "b", "c"]);
+    tier.connect(2);
+    tier.l4.checks("a", 3, false);
+    tier.lose("11");
+    tier.connect(4);
+    // What it kept is lost, and it is not the newest.
+    tier.start(&with(&[]), "a");
+    tier.l4.checks("a", 3, true);
+    tier.loses_nothing("a lost what it kept, and returned");
+}
+
+#[test]
+fn a_list_that_changed_while_a_node_was_away_was_spread_over() {
+    let mut tier = Tier::up(&without_c(), &["a", "b"]);
+    let kept = tier.l7["a"].history().clone();
+    tier.l7.remove("a");
+    let fleet = with(&[]);
+    tier.start(&fleet, "c");
+    tier.fleet(&fleet);
+    tier.l4.checks("c", 3, true);
+    tier.l4.checks("a", 3, false);
+    tier.time += HOUR;
+    tier.connect(4);
+    tier.l7.insert("a", Receiver::new(fleet, "a", Some(kept), tier.time));
+    tier.l4.checks("a", 3, true);
+    tier.loses_nothing("a returned to another list");
+}
+
+#[test]
+fn a_node_of_the_past_whose_address_is_somebody_elses_by_now_is_nobody() {
+    let old = with(&[]);
+    for (from, to) in [("nodes.a", "nodes.z"), ("nodes.c", "nodes.z")] {
+        let new = with(&[(from, to)]);
+        for node in ["z", "b"] {
+            let kept = Receiver::new(Arc::clone(&old), "b", None, 0);
+            let mut receiver = Receiver::new(Arc::clone(&old), node, Some(kept.history().clone()), 1);
+            receiver.handle(ReceiverEvent::Fleet(Arc::clone(&new)), 2);
+            let desired = receiver.desired(3);
+            assert_eq!(desired.check(), Ok(()), "{node}");
+            let remotes: Vec<_> = desired.tunnels.iter().map(|tunnel| tunnel.remote).collect();
+            let mut once = remotes.clone();
+            once.sort_unstable();
+            once.dedup();
+            assert_eq!(once.len(), remotes.len(), "one tunnel from each");
+        }
+    }
+}
+
+#[test]
 fn nothing_is_handed_on_to_who_does_not_answer() {
     let mut tier = Tier::up(&with(&[]), &["a", "b", "c"]);
     tier.connect(2);
@@ -204,11 +257,11 @@ fn nothing_is_handed_on_to_who_does_not_answer() {
     tier.connect(4);
     tier.l4.checks("a", 3, true);
     let a = tier.l7.get_mut("a").unwrap();
-    for other in a.others().into_iter().filter(|other| other.name.starts_with("b ")) {
+    for other in a.others(tier.time).into_iter().filter(|other| other.name.starts_with("b ")) {
         a.handle(ReceiverEvent::Answers { name: other.name, answers: false }, tier.time);
     }
     let c = tier.l7.get_mut("c").unwrap();
-    for other in c.others().into_iter().filter(|other| other.name.starts_with("b ")) {
+    for other in c.others(tier.time).into_iter().filter(|other| other.name.starts_with("b ")) {
         c.handle(ReceiverEvent::Answers { name: other.name, answers: false }, tier.time);
     }
     tier.loses_nothing("a returned while b was dead");
@@ -218,7 +271,7 @@ fn nothing_is_handed_on_to_who_does_not_answer() {
 fn with_nobody_to_ask_nothing_is_marked_and_so_connections_end_at_once() {
     let mut receiver = Receiver::new(with(&[]), "a", None, 0);
     assert_eq!(receiver.desired(0).redirects.len(), 3, "80 over both families, 8080 over IPv4");
-    let others = receiver.others();
+    let others = receiver.others(0);
     let asked: Vec<&str> = others.iter().map(|other| &*other.name).collect();
     assert_eq!(
         asked,
@@ -259,7 +312,7 @@ fn where_it_is_not_wanted_or_cannot_be_foretold_there_is_none_and_what_was_made_
         let receiver = Receiver::new(fleet, "a", None, 0);
         let desired = receiver.desired(0);
         assert!(
-            desired.redirects.is_empty() && desired.ipvs.table.is_empty() && receiver.others().is_empty()
+            desired.redirects.is_empty() && desired.ipvs.table.is_empty() && receiver.others(0).is_empty()
         );
         assert_eq!(desired.ipvs.ownership.marks, Some(REDIRECT_MARKS));
         assert!(desired.tunnels.iter().all(|tunnel| tunnel.kind != TunnelKind::Gre));

@@ -15,15 +15,17 @@ pub(super) struct Flood {
 }
 
 impl Flood {
-    /// Takes in the kernel's counters, `/proc/net/netstat`.
-    pub(super) fn see(&mut self, counters: &str, now: Instant) {
-        let Some(sent) = cookies(counters) else { return };
-        // Those from before anybody looked are no sign of one now.
-        if self.sent.is_some_and(|before| before != sent) {
+    /// Takes in the kernel's counters, `/proc/net/netstat`, and its setting `tcp_syncookies`.
+    pub(super) fn see(&mut self, counters: &str, setting: &str, now: Instant) {
+        let sent = cookies(counters);
+        // What was before the first look is not known: a process before this one may have seen a flood.
+        let is_quiet = self.sent == sent;
+        if sent.is_some() && !is_quiet && self.sent.is_some() {
             self.last = Some(now);
         }
-        self.sent = Some(sent);
-        self.is_on = self.last.is_some_and(|last| now.saturating_duration_since(last) < QUIET);
+        let is_recent = self.last.is_some_and(|last| now.saturating_duration_since(last) < QUIET);
+        self.is_on = setting.trim() == "2" || is_recent || !is_quiet;
+        self.sent = sent;
     }
 
     /// Whether there is one.
@@ -52,11 +54,11 @@ mod tests {
     fn a_flood_is_on_from_a_new_cookie_until_there_was_none_for_a_while() {
         let (mut flood, start) = (Flood::default(), Instant::now());
         let mut see = |sent, after| {
-            flood.see(&counters(sent), start + Duration::from_secs(after));
+            flood.see(&counters(sent), "1\n", start + Duration::from_secs(after));
             flood.is_on()
         };
-        assert!(!see(7, 0), "cookies of the past");
-        assert!(!see(7, 1));
+        assert!(see(7, 0), "one look alone says nothing");
+        assert!(!see(7, 1), "cookies of the past");
         assert!(see(8, 2));
         assert!(see(8, 61));
         assert!(!see(8, 62));
@@ -64,10 +66,21 @@ mod tests {
     }
 
     #[test]
+    fn a_kernel_that_always_answers_with_cookies_is_always_taken_for_flooded() {
+        let mut flood = Flood::default();
+        for _ in 0..3 {
+            flood.see(&counters(0), "2\n", Instant::now());
+            assert!(flood.is_on());
+        }
+        flood.see(&counters(0), "0\n", Instant::now());
+        assert!(!flood.is_on());
+    }
+
+    #[test]
     fn a_kernel_that_does_not_tell_has_none() {
         let mut flood = Flood::default();
         for text in ["", "TcpExt: A\n", "TcpExt: SyncookiesSent\nTcpExt: x\n", "TcpExt: SyncookiesSent\n"] {
-            flood.see(text, Instant::now());
+            flood.see(text, "", Instant::now());
             assert!(!flood.is_on());
         }
     }
