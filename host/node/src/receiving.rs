@@ -56,7 +56,7 @@ impl Receiving {
     /// Tells the sidecar what is wanted, and begins to ask the others. To be called within a tokio runtime.
     pub(crate) fn start(ground: &Ground, network: Network, fleet: &Arc<Fleet>, state_dir: &Path) -> Self {
         let file = state_dir.join(FILE);
-        let receiver = Receiver::new(Arc::clone(fleet), &ground.node, read(&file), now());
+        let receiver = Receiver::new(Arc::clone(fleet), &ground.node, read(&file).as_ref(), now());
         let state = Mutex::new(State { receiver, told: None });
         let shared = Arc::new(Shared { file, network, state, watch: OnceLock::new() });
         let told = Arc::downgrade(&shared);

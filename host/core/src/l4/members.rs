@@ -59,8 +59,8 @@ impl History {
     ///
     /// Where nothing was kept, the node with the largest join number is new to the fleet: before it came, the others were all that there
     /// were. A list that changed while no process was here to see it is taken for an old one: connections that stand were spread over it.
-    pub(super) fn begin(kept: Option<Self>, now: Members, node: &str, time: u64) -> Self {
-        if let Some(kept) = kept.as_ref().filter(|kept| kept.now == now) {
+    pub(super) fn begin(kept: Option<&Self>, now: Members, node: &str, time: u64) -> Self {
+        if let Some(kept) = kept.filter(|kept| kept.now == now) {
             return kept.clone();
         }
         let is_new = kept.is_none() && now.last().is_some_and(|newest| newest.node.as_str() == node);

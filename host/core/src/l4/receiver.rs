@@ -61,7 +61,7 @@ pub struct Receiver {
 
 impl Receiver {
     /// Of this node. `kept`: what an earlier process knew.
-    pub fn new(fleet: Arc<Fleet>, node: &str, kept: Option<History>, time: u64) -> Self {
+    pub fn new(fleet: Arc<Fleet>, node: &str, kept: Option<&History>, time: u64) -> Self {
         let history = History::begin(kept, members(&fleet), node, time);
         Self { node: node.to_owned(), fleet, history, silent: Silent::new() }
     }

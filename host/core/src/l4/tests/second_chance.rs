@@ -190,7 +190,7 @@ fn what_was_known_outlives_the_process() {
     tier.fleet(&fleet);
     tier.l4.checks("c", 3, true);
     let kept = tier.l7["c"].history().clone();
-    tier.l7.insert("c", Receiver::new(Arc::clone(&fleet), "c", Some(kept), tier.time + 60));
+    tier.l7.insert("c", Receiver::new(Arc::clone(&fleet), "c", Some(&kept), tier.time + 60));
     tier.loses_nothing("c joined and was started again");
 }
 
@@ -219,7 +219,7 @@ fn a_list_that_changed_while_a_node_was_away_was_spread_over() {
     tier.l4.checks("a", 3, false);
     tier.time += HOUR;
     tier.connect(4);
-    tier.l7.insert("a", Receiver::new(fleet, "a", Some(kept), tier.time));
+    tier.l7.insert("a", Receiver::new(fleet, "a", Some(&kept), tier.time));
     tier.l4.checks("a", 3, true);
     tier.loses_nothing("a returned to another list");
 }
@@ -231,7 +231,7 @@ fn a_node_of_the_past_whose_address_is_somebody_elses_by_now_is_nobody() {
         let new = with(&[(from, to)]);
         for node in ["z", "b"] {
             let kept = Receiver::new(Arc::clone(&old), "b", None, 0);
-            let mut receiver = Receiver::new(Arc::clone(&old), node, Some(kept.history().clone()), 1);
+            let mut receiver = Receiver::new(Arc::clone(&old), node, Some(kept.history()), 1);
             receiver.handle(ReceiverEvent::Fleet(Arc::clone(&new)), 2);
             let desired = receiver.desired(3);
             assert_eq!(desired.check(), Ok(()), "{node}");
