@@ -85,14 +85,18 @@ impl Receiving {
 impl Shared {
     /// Takes one event in and tells the sidecar what follows.
     fn take(&self, event: ReceiverEvent) {
-        if let ReceiverEvent::Answers { name, answers: false } = &event {
-            tracing::info!(node = %name, "another l7 node does not answer; nothing is handed on to it");
-        }
+        let said = match &event {
+            ReceiverEvent::Answers { name, answers } => Some((Arc::clone(name), *answers)),
+            ReceiverEvent::Fleet(_) | ReceiverEvent::Timer => None,
+        };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let now = now();
         state.receiver.handle(event, now);
         let desired = state.receiver.desired(now);
         if state.told.as_ref() != Some(&desired) {
+            if let Some((node, answers)) = said {
+                tracing::info!(%node, answers, "another l7 node; what is its is handed on to it while it answers");
+            }
             self.network.set(desired.clone());
             state.told = Some(desired);
         }

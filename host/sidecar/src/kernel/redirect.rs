@@ -146,69 +146,70 @@ enum Made {
 
 /// Why rules were not written.
 #[derive(Debug, thiserror::Error)]
-enum RuleError {
-    #[error(
-        "no program of {0} does (package iptables; the kernel needs xt_socket and the mangle table): {1}"
-    )]
-    NoProgram(&'static str, String),
-    #[error("{program}: {error}")]
-    Refused { program: String, error: String },
+#[error(
+    "no {programs} writes rules (package iptables; the kernel needs xt_socket and the mangle table): {first}"
+)]
+struct RuleError {
+    programs: &'static str,
+    /// What the first of them said.
+    first: String,
 }
 
 impl Known {
+    /// Makes the rules of one family what is wanted, with the first program that can: with which tables the kernel was built, and
+    /// whether the sidecar may lock them, is found out by trying.
     async fn make(
         &mut self,
         side: Side,
         wanted: Vec<Redirect>,
         observe_only: bool,
     ) -> Result<Made, RuleError> {
-        let there = match self.there(side).await {
-            Ok(there) => there,
-            // Who wants none does not mind that there are none to be had.
-            Err(RuleError::NoProgram(..)) if wanted.is_empty() => {
-                self.agreed = Some((wanted, Vec::new()));
-                return Ok(Made::Nothing);
-            }
-            Err(error) => return Err(error),
-        };
-        if self.agreed.as_ref().is_some_and(|(agreed, rules)| *agreed == wanted && *rules == there) {
-            return Ok(Made::Nothing);
-        }
-        if wanted.is_empty() && there.is_empty() {
-            self.agreed = Some((wanted, there));
-            return Ok(Made::Nothing);
-        }
-        if observe_only {
-            return Ok(Made::Differs);
-        }
-        let program = format!("{}-restore", self.program.as_deref().unwrap_or(side.program()));
-        run(&program, &["--noflush", "--wait", "2"], &script(&wanted, &there))
-            .await
-            .map_err(|error| RuleError::Refused { program, error })?;
-        let there = self.there(side).await?;
-        let rules = there.len();
-        self.agreed = Some((wanted, there));
-        Ok(Made::Changed(rules))
-    }
-
-    /// The rules that are there, by the first program that can tell.
-    async fn there(&mut self, side: Side) -> Result<Vec<String>, RuleError> {
-        let mut problem = String::new();
-        let candidates = match &self.program {
-            Some(program) => vec![program.clone()],
+        let candidates = match self.program.take() {
+            Some(program) => vec![program],
             None => ["", "-legacy", "-nft"].map(|kind| format!("{}{kind}", side.program())).into(),
         };
+        let mut first = None;
         for program in candidates {
-            match run(&format!("{program}-save"), &["-t", "mangle"], "").await {
-                Ok(text) => {
+            match self.make_with(&program, &wanted, observe_only).await {
+                Ok((made, rules)) => {
                     self.program = Some(program);
-                    return Ok(of_chain(&text));
+                    if let Some(rules) = rules {
+                        self.agreed = Some((wanted, rules));
+                    }
+                    return Ok(made);
                 }
-                Err(error) if problem.is_empty() => problem = error,
-                Err(_) => {}
+                Err(error) => drop(first.get_or_insert(error)),
             }
         }
-        Err(RuleError::NoProgram(side.program(), problem))
+        // Who wants none does not mind that there are none to be had.
+        if wanted.is_empty() {
+            self.agreed = Some((wanted, Vec::new()));
+            return Ok(Made::Nothing);
+        }
+        Err(RuleError { programs: side.program(), first: first.unwrap_or_default() })
+    }
+
+    /// The same with one program. Beside what came of it: the rules that are there, where they are as wanted and were not known.
+    async fn make_with(
+        &self,
+        program: &str,
+        wanted: &[Redirect],
+        observe_only: bool,
+    ) -> Result<(Made, Option<Vec<String>>), String> {
+        let (save, restore) = (format!("{program}-save"), format!("{program}-restore"));
+        let there = of_chain(&run(&save, &["-t", "mangle"], "").await?);
+        if self.agreed.as_ref().is_some_and(|(agreed, rules)| *agreed == wanted && *rules == there) {
+            return Ok((Made::Nothing, None));
+        }
+        if wanted.is_empty() && there.is_empty() {
+            return Ok((Made::Nothing, Some(there)));
+        }
+        if observe_only {
+            return Ok((Made::Differs, None));
+        }
+        run(&restore, &["--noflush", "--wait", "2"], &script(wanted, &there)).await?;
+        let there = of_chain(&run(&save, &["-t", "mangle"], "").await?);
+        Ok((Made::Changed(there.len()), Some(there)))
     }
 }
 
@@ -234,7 +235,7 @@ async fn run(program: &str, arguments: &[&str], input: &str) -> Result<String, S
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(said.lines().next().unwrap_or("it failed and did not say why").to_owned())
+    Err(format!("{program}: {}", said.lines().next().unwrap_or("it failed and did not say why")))
 }
 
 /// Lets programs that this thread starts have what the packet filter takes, where the sidecar is not the superuser. It starts no others.
