@@ -82,7 +82,9 @@ impl World {
             (Kind::L4, false) => self.fabric.remove(name, DISABLE_FILE)?,
             (Kind::L7, true) => self.fabric.write(name, AGENT_FILE, "down\n")?,
             (Kind::Server, true) => self.fabric.write(name, AGENT_FILE, "drain\n")?,
-            (Kind::L7 | Kind::Server, false) => self.fabric.write(name, AGENT_FILE, "UP\n")?,
+            (Kind::L7, false) => self.fabric.write(name, AGENT_FILE, "UP\n")?,
+            // An agent's `up` takes `down` back, and leaves `drain` as it is.
+            (Kind::Server, false) => self.fabric.write(name, AGENT_FILE, "ready up\n")?,
             _ => bail!("{name} has no maintenance: L4 nodes, L7 nodes and servers have"),
         }
         if on {
