@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use super::tiers;
 use crate::clients::{Files, Plan, Running};
 use crate::say;
 use crate::topology::{Kind, SERVICE_PORT, address};
@@ -24,18 +25,8 @@ pub(super) fn lives_on(world: &mut World, out: &Path, known_within: Duration) ->
     let first = node.interfaces.first().context("an L7 node without interfaces")?;
     let addresses: Vec<_> = first.addresses.iter().map(|(address, _)| *address).collect();
     let name = node.name.clone();
-    let balancers: Vec<String> = world.topology().of(Kind::L4).map(|node| node.name.clone()).collect();
     world.maintenance(&name, true)?;
-    world.await_that("every L4 node leaves the node that is down", known_within, || {
-        for l4 in &balancers {
-            let still =
-                world.destinations(l4)?.values().any(|nodes| addresses.iter().any(|at| nodes.contains(at)));
-            if still {
-                return Ok(Some(format!("{l4} still sends to {name}")));
-            }
-        }
-        Ok(None)
-    })?;
+    tiers::left(world, &name, &addresses)?;
 
     let clients = connected(world, out, known_within)?;
     world.maintenance(&name, false)?;

@@ -4,6 +4,7 @@
 //! a drop-in: the health URL that keepalived asks, the PROXY line that nginx takes, the tunnels, the direct return. Weir in
 //! gdnsd's place is asked for its names: see [`names`].
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -201,6 +202,21 @@ fn tunnels_are_checked(world: &mut World) -> Result<()> {
     Ok(())
 }
 
+/// Waits until no L4 node sends new connections to an L7 node that has these addresses.
+pub(super) fn left(world: &World, name: &str, addresses: &[IpAddr]) -> Result<()> {
+    let balancers: Vec<String> = world.topology().of(Kind::L4).map(|node| node.name.clone()).collect();
+    world.await_that("every L4 node takes out the node that is down", KNOWN_WITHIN, || {
+        for l4 in &balancers {
+            let still =
+                world.destinations(l4)?.values().any(|nodes| addresses.iter().any(|at| nodes.contains(at)));
+            if still {
+                return Ok(Some(format!("{l4} still sends to {name}")));
+            }
+        }
+        Ok(None)
+    })
+}
+
 /// An L7 node whose agent says down fails its health URL, is taken out by every L4 node, and costs no new connection.
 fn health_is_obeyed(world: &mut World) -> Result<()> {
     let (name, addresses) = {
@@ -221,17 +237,7 @@ fn health_is_obeyed(world: &mut World) -> Result<()> {
         let well = asked.iter().find(|each| each.failure.as_deref() != Some("status 503"));
         Ok(well.map(|each| format!("{} says {:?}", each.to, each.failure.as_deref().unwrap_or("200"))))
     })?;
-    let users = world.topology().of(Kind::L4).map(|node| node.name.clone()).collect::<Vec<_>>();
-    world.await_that("every L4 node takes out the node that is down", KNOWN_WITHIN, || {
-        for l4 in &users {
-            let still =
-                world.destinations(l4)?.values().any(|nodes| addresses.iter().any(|at| nodes.contains(at)));
-            if still {
-                return Ok(Some(format!("{l4} still sends to {name}")));
-            }
-        }
-        Ok(None)
-    })?;
+    left(world, &name, &addresses)?;
     world.await_answers(Duration::ZERO).context("with one L7 node down")?;
     world.maintenance(&name, false)?;
     world.await_whole(KNOWN_WITHIN)?;
