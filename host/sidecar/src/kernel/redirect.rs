@@ -27,6 +27,9 @@ use rules::{CHAIN, Side, of_chain, script};
 /// Where programs are looked for, whatever the sidecar was started with.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin";
 
+/// Between two looks at rules that nobody wants otherwise. Each starts programs, and costs a hundred times what a look at the rest does.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
+
 /// How long a program may take. They take milliseconds, and two seconds where they wait for each other.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -50,6 +53,10 @@ struct Known {
     program: Option<String>,
     /// What was wanted when it was written, and the rules as the kernel told them right after.
     agreed: Option<(Vec<Redirect>, Vec<String>)>,
+    /// The last look: when, and what was wanted.
+    looked: Option<(Instant, Vec<Redirect>)>,
+    /// What was otherwise then, and still is.
+    difference: Option<String>,
 }
 
 impl Redirects {
@@ -97,39 +104,15 @@ impl Redirects {
         for (side, known) in &mut self.sides {
             let of_side: Vec<Redirect> =
                 wanted.iter().filter(|one| one.from.is_ipv6() == side.is_ipv6()).copied().collect();
-            let is_as_left = known.agreed.as_ref().is_some_and(|(agreed, _)| *agreed == of_side);
-            if is_as_left && (cause == Cause::Wanted || of_side.is_empty()) {
-                continue;
+            if known.is_due(&of_side, cause, Instant::now()) {
+                if !self.is_handed_on {
+                    hand_on();
+                    self.is_handed_on = true;
+                }
+                known.look(*side, of_side, cause, observe_only, looked).await;
             }
-            if !self.is_handed_on {
-                hand_on();
-                self.is_handed_on = true;
-            }
-            match known.make(*side, of_side, observe_only).await {
-                Ok(Made::Nothing) => {}
-                Ok(Made::Differs) => {
-                    looked.differs(Part::Redirect, format!("the rules of {CHAIN} ({}) differ", side.word()));
-                }
-                Ok(Made::Changed(rules)) => {
-                    looked.done += 1;
-                    let (family, chain) = (side.word(), CHAIN);
-                    match cause {
-                        Cause::Wanted => tracing::info!(part = "redirect", family, chain, rules, "changed"),
-                        Cause::Looked => {
-                            tracing::warn!(
-                                part = "redirect",
-                                family,
-                                chain,
-                                rules,
-                                "somebody else's change undone"
-                            );
-                        }
-                    }
-                }
-                Err(error) => {
-                    looked.refused += 1;
-                    looked.differs(Part::Redirect, format!("no second chance ({}): {error}", side.word()));
-                }
+            if let Some(difference) = &known.difference {
+                looked.differs(Part::Redirect, difference);
             }
         }
     }
@@ -156,6 +139,53 @@ struct RuleError {
 }
 
 impl Known {
+    /// Whether the rules are to be looked at, where these are wanted.
+    fn is_due(&self, wanted: &[Redirect], cause: Cause, now: Instant) -> bool {
+        let is_as_left = self.agreed.as_ref().is_some_and(|(agreed, _)| agreed == wanted);
+        let is_new = self.looked.as_ref().is_none_or(|(_, before)| before != wanted);
+        let is_old = self.looked.as_ref().is_none_or(|(at, _)| now.duration_since(*at) >= BETWEEN_LOOKS);
+        match cause {
+            // What this process did is known.
+            Cause::Wanted => !is_as_left && (is_new || is_old),
+            Cause::Looked => (is_new || is_old) && !(is_as_left && wanted.is_empty()),
+        }
+    }
+
+    /// Looks at the rules, and makes them what is wanted.
+    async fn look(
+        &mut self,
+        side: Side,
+        wanted: Vec<Redirect>,
+        cause: Cause,
+        observe_only: bool,
+        looked: &mut Looked,
+    ) {
+        self.looked = Some((Instant::now(), wanted.clone()));
+        self.difference = None;
+        let (family, chain) = (side.word(), CHAIN);
+        match self.make(side, wanted, observe_only).await {
+            Ok(Made::Nothing) => {}
+            Ok(Made::Differs) => self.difference = Some(format!("the rules of {chain} ({family}) differ")),
+            Ok(Made::Changed(rules)) => {
+                looked.done += 1;
+                match cause {
+                    Cause::Wanted => tracing::info!(part = "redirect", family, chain, rules, "changed"),
+                    Cause::Looked => tracing::warn!(
+                        part = "redirect",
+                        family,
+                        chain,
+                        rules,
+                        "somebody else's change undone"
+                    ),
+                }
+            }
+            Err(error) => {
+                looked.refused += 1;
+                self.difference = Some(format!("no second chance ({family}): {error}"));
+            }
+        }
+    }
+
     /// Makes the rules of one family what is wanted, with the first program that can: with which tables the kernel was built, and
     /// whether the sidecar may lock them, is found out by trying.
     async fn make(
@@ -249,5 +279,44 @@ fn hand_on() {
     });
     if let Err(error) = outcome {
         tracing::debug!(%error, "programs of the packet filter have no capabilities of this process");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use weir_core::desired::TunnelKind;
+
+    use super::*;
+
+    #[test]
+    fn rules_are_looked_at_when_they_shall_be_others_and_else_every_few_seconds() {
+        let some = [Redirect { from: TunnelKind::Ipip, port: 80, mark: NonZeroU32::MIN }];
+        let now = Instant::now();
+        let fresh = Known::default();
+        assert!(fresh.is_due(&some, Cause::Wanted, now));
+        assert!(fresh.is_due(&[], Cause::Looked, now), "an earlier process may have left some");
+
+        let agreed = Some((some.to_vec(), Vec::new()));
+        let left = Known { agreed, looked: Some((now, some.to_vec())), ..Known::default() };
+        assert!(left.is_due(&[], Cause::Wanted, now));
+        assert!(
+            !left.is_due(&some, Cause::Wanted, now + BETWEEN_LOOKS),
+            "nobody asked whether others changed them"
+        );
+        assert!(!left.is_due(&some, Cause::Looked, now + BETWEEN_LOOKS / 2));
+        assert!(left.is_due(&some, Cause::Looked, now + BETWEEN_LOOKS));
+
+        let refused = Known { looked: Some((now, some.to_vec())), ..Known::default() };
+        assert!(!refused.is_due(&some, Cause::Wanted, now), "the same would be refused again");
+        assert!(refused.is_due(&some, Cause::Wanted, now + BETWEEN_LOOKS));
+
+        let none =
+            Known { agreed: Some(Default::default()), looked: Some((now, Vec::new())), ..Known::default() };
+        assert!(
+            !none.is_due(&[], Cause::Looked, now + BETWEEN_LOOKS),
+            "no programs on nodes that want no rules"
+        );
     }
 }
