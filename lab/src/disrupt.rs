@@ -10,7 +10,9 @@
 //! | [`scene`] | one step as it is done and watched |
 //! | [`balance`] | when connections are spread as they should be |
 //! | [`record`], [`table`] | what came of it, for machines and for people |
+//! | [`against`] | two stacks beside each other |
 
+mod against;
 mod balance;
 mod record;
 mod scene;
@@ -57,6 +59,9 @@ pub(crate) struct Wish {
     /// Write the table here, for the book
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
+    /// Say in which rows it is worse than in these results of another stack, written with --json
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
     /// Forget what earlier runs found; otherwise only what they lack is done
     #[arg(long)]
     fresh: bool,
@@ -77,6 +82,17 @@ pub(crate) struct Task {
     seed: u64,
 }
 
+/// What `--json` writes.
+#[derive(Debug, Deserialize)]
+struct Results {
+    runs: Vec<Record>,
+}
+
+fn results(file: &Path) -> Result<Results> {
+    let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("{} is not written by --json", file.display()))
+}
+
 /// A run of all steps at full size takes less.
 const AT_MOST: Duration = Duration::from_secs(3 * 3600);
 /// How long a world may take to be whole.
@@ -94,12 +110,16 @@ pub(crate) fn run(wish: &Wish) -> Result<()> {
         return Ok(());
     }
     let shape = wish.tiers.shape()?;
+    let others = wish.against.as_deref().map(results).transpose()?;
     if !wish.built {
         install::for_building()?;
         build::stack(shape.choice)?;
     }
     let records = all(wish, shape, &steps)?;
     print!("\n{}", table::text(&records));
+    if let Some(others) = &others {
+        print!("\n{}", against::text(&records, &others.runs));
+    }
     if let Some(file) = &wish.json {
         write(file, &format!("{:#}\n", json!({ "runs": records })))?;
     }

@@ -15,6 +15,7 @@
 //! | [`root`] | the file system inside |
 //! | [`modules`] | the kernel modules that the lab needs |
 //! | [`affinity`] | which core the user-mode kernel has for itself |
+//! | [`cpu`] | what programs under the user-mode kernel have used |
 //! | [`control`] | the way in for visitors from another terminal |
 //! | [`check`] | whether all this works, tried |
 
@@ -22,6 +23,7 @@ mod affinity;
 mod boot;
 pub(crate) mod check;
 pub(crate) mod control;
+mod cpu;
 pub(crate) mod init;
 mod modules;
 mod root;
@@ -276,6 +278,11 @@ impl Run {
             }
             code => bail!("the job ended with code {code}; {}", self.where_to_look()),
         }
+    }
+
+    /// CPU seconds that the programs inside have used by now, without the kernel's in their name. `None` on the machine's own kernel.
+    pub(crate) fn outside_the_kernel(&self) -> Result<Option<f64>> {
+        cpu::of_programs(self.child.id()).context("cannot see what programs have used")
     }
 
     /// Ends it at once.

@@ -25,8 +25,9 @@ use serde_json::{Value, json};
 use super::{Spread, record};
 use crate::fabric::Fabric;
 use crate::inside::{Job, Orders};
+use crate::kernel::Said;
 use crate::{build, install, kernel, say};
-use programs::{Turn, Work};
+use programs::{Bench, Turn, Work};
 use table::Table;
 
 /// What is done inside.
@@ -42,6 +43,12 @@ pub(crate) struct Task {
 const RESULTS: &str = "ipvs.json";
 /// A whole measurement takes less.
 const AT_MOST: Duration = Duration::from_secs(3600);
+/// The line by which those inside ask how many CPU seconds all of them have used without the kernel.
+const ASK: &str = "programs' CPU time?";
+/// The answer where the machine cannot tell: they are processes of its own.
+const UNKNOWN: &str = "unknown";
+/// Nothing is said for longer than this only where something hangs.
+const SILENCE: Duration = Duration::from_secs(600);
 /// From a health word to the kernel's answer, milliseconds.
 const CHANGE_WITHIN: f64 = 10.0;
 
@@ -55,7 +62,19 @@ pub(super) fn run(rounds: usize, quick: bool) -> Result<()> {
         true => Task { rounds: 1, services: 50, destinations: 20, changes: 10 },
     };
     let wish = kernel::Wish { memory: 3072, limit: AT_MOST, ..kernel::Wish::named("bench-ipvs") };
-    let out = kernel::start(&wish, Job::BenchIpvs(task))?.follow(|line| say::line(line))?;
+    let mut inside = kernel::start(&wish, Job::BenchIpvs(task))?;
+    loop {
+        match inside.next(SILENCE)? {
+            Said::Line(line) if line == ASK => {
+                let seconds = inside.outside_the_kernel()?;
+                inside.send(&seconds.map_or_else(|| UNKNOWN.to_owned(), |seconds| seconds.to_string()))?;
+            }
+            Said::Line(line) => say::line(line),
+            Said::Nothing => {}
+            Said::End => break,
+        }
+    }
+    let out = inside.end()?;
     let results = std::fs::read_to_string(out.join(RESULTS)).context("no results")?;
     let results: Results = serde_json::from_str(&results)?;
     tell(&task, &results);
@@ -71,7 +90,7 @@ struct Results {
 }
 
 /// Inside.
-pub(crate) fn inside(out: &Path, task: Task, _: &Orders) -> Result<()> {
+pub(crate) fn inside(out: &Path, task: Task, orders: &Orders) -> Result<()> {
     let fabric = Fabric::new(out)?;
     let table = Table { services: task.services, destinations: task.destinations };
     let mut turns = Vec::new();
@@ -82,7 +101,8 @@ pub(crate) fn inside(out: &Path, task: Task, _: &Orders) -> Result<()> {
         fabric.add_node(&node)?;
         for place in 0..programs::ALL.len() {
             if let Some(program) = programs::ALL.get((round + place) % programs::ALL.len()) {
-                let done = program(&fabric, &node, &table)?;
+                let bench = Bench { fabric: &fabric, node: &node, table: &table, orders };
+                let done = program(&bench)?;
                 for turn in &done {
                     println!("    {}", turn.line());
                 }

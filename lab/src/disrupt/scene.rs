@@ -94,9 +94,10 @@ impl<'a> Scene<'a> {
         &mut self,
         what: &str,
         node: &str,
+        idle: &[String],
         act: impl FnOnce(&mut World) -> Result<()>,
     ) -> Result<()> {
-        self.watched(what, node, &[], WATCH_AT_MOST, act)
+        self.watched(what, node, idle, WATCH_AT_MOST, act)
     }
 
     fn watched(

@@ -101,7 +101,10 @@ fn kill(scene: &mut Scene<'_>, kind: Kind) -> Result<()> {
 }
 
 fn cut(scene: &mut Scene<'_>, kind: Kind) -> Result<()> {
-    there_and_back(scene, kind, ("cut off", World::cut_off), ("reconnected", World::reconnect))
+    let (node, idle) = victim(scene, kind)?;
+    // What comes back finds connections that wait for it: no more where a stack was quick to go on without it.
+    scene.phase_before("cut off", &node, &idle, |world| world.cut_off(&node))?;
+    scene.phase("reconnected", &node, &[], |world| world.reconnect(&node))
 }
 
 fn maintain(scene: &mut Scene<'_>, kind: Kind) -> Result<()> {
@@ -130,7 +133,7 @@ fn flap(scene: &mut Scene<'_>) -> Result<()> {
 fn return_then_move(scene: &mut Scene<'_>) -> Result<()> {
     let (node, idle) = victim(scene, Kind::L7)?;
     scene.phase("killed", &node, &idle, |world| world.kill(&node))?;
-    scene.phase_before("started", &node, |world| world.start(&node))?;
+    scene.phase_before("started", &node, &[], |world| world.start(&node))?;
     scene.phase("ECMP moved", "routers", &[], |world| world.move_ecmp().map(drop))
 }
 
@@ -145,14 +148,14 @@ fn move_only(scene: &mut Scene<'_>) -> Result<()> {
 
 fn add(scene: &mut Scene<'_>) -> Result<()> {
     let spare = scene.spare()?;
-    scene.phase_before("added", &spare, |world| world.add_l7().map(drop))?;
+    scene.phase_before("added", &spare, &[], |world| world.add_l7().map(drop))?;
     let idle = [spare.clone()];
     scene.phase("removed", &spare, &idle, |world| world.remove_l7())
 }
 
 fn add_then_move(scene: &mut Scene<'_>) -> Result<()> {
     let spare = scene.spare()?;
-    scene.phase_before("added", &spare, |world| world.add_l7().map(drop))?;
+    scene.phase_before("added", &spare, &[], |world| world.add_l7().map(drop))?;
     scene.phase("ECMP moved", "routers", &[], |world| world.move_ecmp().map(drop))
 }
 

@@ -10,8 +10,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
 use super::sidecar::Host;
-use super::{Table, ensure_whole};
+use super::{ASK, Table, UNKNOWN, ensure_whole};
 use crate::fabric::{Fabric, daemon};
+use crate::inside::Orders;
 use crate::paths;
 
 /// Something that is done to the kernel's table.
@@ -88,8 +89,47 @@ impl Turn {
     }
 }
 
+/// Where and with what a program is measured.
+pub(super) struct Bench<'a> {
+    pub(super) fabric: &'a Fabric,
+    pub(super) node: &'a str,
+    pub(super) table: &'a Table,
+    pub(super) orders: &'a Orders,
+}
+
+/// How long the machine may take to look at its processes.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+impl Bench<'_> {
+    /// CPU seconds of all programs until now, without the kernel's; `None` where the programs' own account tells them apart.
+    fn outside_the_kernel(&self) -> Result<Option<f64>> {
+        println!("{ASK}");
+        let answer = self.orders.next(ANSWER_WITHIN)?.context("nobody says what programs have used")?;
+        if answer == UNKNOWN {
+            return Ok(None);
+        }
+        Ok(Some(answer.parse().with_context(|| format!("no number of seconds: {answer}"))?))
+    }
+
+    /// What was used since `before`, of which the machine may know better what was the kernel's.
+    fn turn(
+        &self,
+        work: Work,
+        used: Used,
+        before: Option<f64>,
+        wall: f64,
+        commands: Option<u64>,
+    ) -> Result<Turn> {
+        let mut turn = used.turn(work, wall, commands);
+        if let (Some(before), Some(now)) = (before, self.outside_the_kernel()?) {
+            (turn.user, turn.system) = (now - before, (turn.total() - (now - before)).max(0.0));
+        }
+        Ok(turn)
+    }
+}
+
 /// What a program does in a round, from an empty table on; it is left empty.
-type Program = fn(&Fabric, &str, &Table) -> Result<Vec<Turn>>;
+type Program = fn(&Bench<'_>) -> Result<Vec<Turn>>;
 
 /// All of them.
 pub(super) const ALL: [Program; 3] = [weir, ipvsadm, keepalived];
@@ -101,7 +141,8 @@ const LOOK: Duration = Duration::from_millis(100);
 /// No program takes longer.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-fn weir(fabric: &Fabric, node: &str, table: &Table) -> Result<Vec<Turn>> {
+fn weir(bench: &Bench<'_>) -> Result<Vec<Turn>> {
+    let Bench { fabric, node, table, .. } = *bench;
     let folder = std::env::temp_dir().join(format!("bench-{node}"));
     std::fs::create_dir_all(&folder)?;
     let socket = folder.join("sidecar.sock");
@@ -114,6 +155,7 @@ fn weir(fabric: &Fabric, node: &str, table: &Table) -> Result<Vec<Turn>> {
         let socket_text = socket.display().to_string();
         // Looks on a timer are left out: it is told what it shall do, once.
         let argv = [program.as_str(), "sidecar", "--socket", &socket_text, "--every", "3600000"];
+        let before = bench.outside_the_kernel()?;
         let sidecar = Running::start(fabric, node, &argv, "sidecar")?;
         let mut host = Host::connect(&socket)?;
         let began = Instant::now();
@@ -122,31 +164,35 @@ fn weir(fabric: &Fabric, node: &str, table: &Table) -> Result<Vec<Turn>> {
         let (wall, used) = (began.elapsed().as_secs_f64(), sidecar.used()?);
         let changed = observed["counters"]["changed"].as_u64().context("a report without counters")?;
         ensure!(changed == expected, "{}: {changed} commands, not {expected}", work.name());
-        turns.push(used.turn(work, wall, Some(changed)));
+        turns.push(bench.turn(work, used, before, wall, Some(changed))?);
         // Dropping it kills it, and the kernel keeps what it has.
     }
-    let (lines, _) = saved(fabric, node)?;
+    let (lines, _) = saved(bench)?;
     ensure_whole(table, lines, "Weir")?;
     clear(fabric, node)?;
     Ok(turns)
 }
 
-fn ipvsadm(fabric: &Fabric, node: &str, table: &Table) -> Result<Vec<Turn>> {
+fn ipvsadm(bench: &Bench<'_>) -> Result<Vec<Turn>> {
+    let Bench { fabric, node, table, .. } = *bench;
     let rules = scratch(node, "rules", &table.as_rules())?;
+    let outside = bench.outside_the_kernel()?;
     let began = Instant::now();
     let before = Used::by_children()?;
     let mut command = fabric.command(node, &["ipvsadm", "--restore"])?;
     let status = command.stdin(File::open(&rules)?).stdout(Stdio::null()).status()?;
     ensure!(status.success(), "ipvsadm --restore ended with {status}");
     let used = Used::by_children()?.since(before);
-    let restored = used.turn(Work::IpvsadmRestore, began.elapsed().as_secs_f64(), None);
-    let (lines, save) = saved(fabric, node)?;
+    let wall = began.elapsed().as_secs_f64();
+    let restored = bench.turn(Work::IpvsadmRestore, used, outside, wall, None)?;
+    let (lines, save) = saved(bench)?;
     ensure_whole(table, lines, "ipvsadm")?;
     clear(fabric, node)?;
     Ok(vec![restored, save])
 }
 
-fn keepalived(fabric: &Fabric, node: &str, table: &Table) -> Result<Vec<Turn>> {
+fn keepalived(bench: &Bench<'_>) -> Result<Vec<Turn>> {
+    let Bench { fabric, node, table, .. } = *bench;
     let file = scratch(node, "keepalived.conf", &table.as_keepalived())?.display().to_string();
     // Only what keeps IPVS, in the foreground; what it made stays when it is killed.
     let argv = [
@@ -159,17 +205,17 @@ fn keepalived(fabric: &Fabric, node: &str, table: &Table) -> Result<Vec<Turn>> {
         "--pid=/run/keepalived.pid",
         "--checkers_pid=/run/checkers.pid",
     ];
-    let began = Instant::now();
+    let (outside, began) = (bench.outside_the_kernel()?, Instant::now());
     let keepalived = Running::start(fabric, node, &argv, "keepalived")?;
     let (started, wall) = keepalived.idle(began)?;
-    let start = started.turn(Work::KeepalivedStart, wall, None);
-    let (lines, _) = saved(fabric, node)?;
+    let start = bench.turn(Work::KeepalivedStart, started, outside, wall, None)?;
+    let (lines, _) = saved(bench)?;
     ensure_whole(table, lines, "keepalived")?;
-    let (before, began) = (keepalived.used()?, Instant::now());
+    let (outside, before, began) = (bench.outside_the_kernel()?, keepalived.used()?, Instant::now());
     keepalived.signal(Signal::HUP)?;
     let (after, wall) = keepalived.idle(began)?;
-    let reload = after.since(before).turn(Work::KeepalivedReload, wall, None);
-    let (lines, _) = saved(fabric, node)?;
+    let reload = bench.turn(Work::KeepalivedReload, after.since(before), outside, wall, None)?;
+    let (lines, _) = saved(bench)?;
     ensure_whole(table, lines, "keepalived's reload")?;
     drop(keepalived);
     clear(fabric, node)?;
@@ -177,11 +223,13 @@ fn keepalived(fabric: &Fabric, node: &str, table: &Table) -> Result<Vec<Turn>> {
 }
 
 /// The kernel's table as `ipvsadm` prints it: how many lines, and what that cost.
-fn saved(fabric: &Fabric, node: &str) -> Result<(usize, Turn)> {
+fn saved(bench: &Bench<'_>) -> Result<(usize, Turn)> {
+    let outside = bench.outside_the_kernel()?;
     let (began, before) = (Instant::now(), Used::by_children()?);
-    let text = fabric.run(node, &["ipvsadm", "--save", "--numeric"])?;
+    let text = bench.fabric.run(bench.node, &["ipvsadm", "--save", "--numeric"])?;
     let used = Used::by_children()?.since(before);
-    Ok((text.lines().count(), used.turn(Work::IpvsadmSave, began.elapsed().as_secs_f64(), None)))
+    let wall = began.elapsed().as_secs_f64();
+    Ok((text.lines().count(), bench.turn(Work::IpvsadmSave, used, outside, wall, None)?))
 }
 
 fn clear(fabric: &Fabric, node: &str) -> Result<()> {
