@@ -55,7 +55,7 @@ pub(crate) enum Command {
     /// Where a connection goes, and where it would go if
     #[command(subcommand)]
     Explain(ExplainCommand),
-    /// Have the running node read its fleet file, plugin directory and zones now
+    /// Have the running node read its fleet file, plugin directory, zones and certificates now
     Reload {
         #[command(flatten)]
         admin: AdminArgs,

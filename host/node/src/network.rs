@@ -121,3 +121,42 @@ fn is_left(observed: &Observed, generation: u64) -> bool {
 fn first_generation() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs() << 20)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_is_settled_when_the_sidecar_says_so_of_what_is_wanted_now() {
+        let (told, link) = watch::channel(Link::default());
+        let (desired, ways) = (watch::Sender::new(None), watch::Sender::new(Ways::default()));
+        let network = Network { desired, ways, checks: Path::new("checks").into(), link };
+        assert!(network.settles(Duration::ZERO).await, "nothing is wanted");
+
+        network.set(Desired::default());
+        let wanted = network.wanted().unwrap().generation;
+        let saw = |generation| Link {
+            observed: Some(Arc::new(Observed { generation, ..Observed::default() })),
+            ..Link::default()
+        };
+        told.send_replace(saw(wanted - 1));
+        assert!(!network.settles(Duration::ZERO).await, "that was the one before");
+        assert!(!network.is_settled());
+        told.send_replace(Link { problem: Some("gone".to_owned()), ..saw(wanted) });
+        assert!(!network.settles(Duration::ZERO).await, "nobody knows what a lost sidecar does");
+
+        let waits = tokio::spawn({
+            let network = network.clone();
+            async move { network.settles(Duration::from_secs(600)).await }
+        });
+        tokio::task::yield_now().await;
+        told.send_replace(saw(wanted));
+        assert!(waits.await.unwrap());
+        assert!(network.is_settled());
+
+        network.set(Desired::default());
+        assert!(!network.settles(Duration::ZERO).await, "more is wanted since");
+        drop(told);
+        assert!(!network.settles(Duration::from_secs(600)).await, "nobody will ever say so");
+    }
+}
