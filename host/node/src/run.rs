@@ -108,6 +108,8 @@ struct Node {
 /// What the node is told by signals. Listened to from the start: until then SIGHUP would end the process.
 struct Signals {
     hangup: Signal,
+    /// Logs were renamed, and nothing else.
+    renamed: Signal,
     terminate: Signal,
     interrupt: Signal,
 }
@@ -116,6 +118,7 @@ impl Signals {
     fn listen() -> std::io::Result<Self> {
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,
+            renamed: signal(SignalKind::user_defined1())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
@@ -310,13 +313,9 @@ impl Node {
                 Some(command) = commands.recv() => self.command(command).await,
                 // A refused plugin changes nothing that anybody is told of, so it is looked for.
                 _ = tokio::time::timeout(SETTLING, changed.notified()), if !is_ready => {}
+                _ = signals.renamed.recv() => self.reopen_logs(),
                 _ = signals.hangup.recv() => {
-                    if let Some(log) = &self.access_log {
-                        log.reopen();
-                    }
-                    if let Some(dns) = &self.dns {
-                        dns.reopen_log();
-                    }
+                    self.reopen_logs();
                     let _ = self.reload().await;
                 }
                 _ = signals.terminate.recv() => if self.stop(drained.clone()) { break },
@@ -333,6 +332,15 @@ impl Node {
         let _ = fs::remove_file(socket);
         tracing::info!("stopped");
         Ok(())
+    }
+
+    fn reopen_logs(&self) {
+        if let Some(log) = &self.access_log {
+            log.reopen();
+        }
+        if let Some(dns) = &self.dns {
+            dns.reopen_log();
+        }
     }
 
     /// Begins to drain. True where there is nothing to wait for: told twice, or no clients.

@@ -2,8 +2,9 @@
 //!
 //! The host decides, the sidecar has the power (see `weir-sidecar`). This process has neither plugins nor sockets, so there is
 //! little in it that could end it. When a child dies it is started again, the sooner the longer it had lived; the other one
-//! goes on meanwhile. SIGHUP and SIGTERM are the host's to obey; the sidecar ends when the host has ended, so that
-//! announcements are taken back in order. When this process is killed, both children are told to end by the kernel.
+//! goes on meanwhile. SIGHUP, SIGUSR1 and SIGTERM are the host's to obey; the sidecar ends when the host has ended, so that
+//! announcements are taken back in order. Both are in process groups of their own: what a terminal sends, this process alone gets.
+//! When it is killed, both children are told to end by the kernel.
 
 use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
@@ -72,8 +73,8 @@ impl Kept {
     /// Starts it. What cannot be started is tried again, like what ended at once.
     fn start(&mut self) -> std::io::Result<()> {
         // The binary that runs, also after another one was installed over it: they speak with each other.
-        let child =
-            Command::new("/proc/self/exe").arg(self.name).args(&self.args).kill_on_drop(true).spawn()?;
+        let mut command = Command::new("/proc/self/exe");
+        let child = command.arg(self.name).args(&self.args).process_group(0).kill_on_drop(true).spawn()?;
         tracing::info!(child = self.name, pid = child.id(), "started");
         (self.running, self.started) = (Some(child), Instant::now());
         Ok(())
@@ -124,7 +125,7 @@ pub(crate) fn run(host: Vec<String>, sidecar: Vec<String>) -> anyhow::Result<Exi
 
 async fn supervise(mut host: Kept, mut sidecar: Kept) -> anyhow::Result<ExitCode> {
     let listen = |kind| signal(kind).context("cannot listen to signals");
-    let mut hangup = listen(SignalKind::hangup())?;
+    let (mut hangup, mut renamed) = (listen(SignalKind::hangup())?, listen(SignalKind::user_defined1())?);
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     sidecar.start().context("cannot start the sidecar")?;
     host.start().context("cannot start the host")?;
@@ -146,6 +147,7 @@ async fn supervise(mut host: Kept, mut sidecar: Kept) -> anyhow::Result<ExitCode
                 Turn::Due => sidecar.due(),
             },
             _ = hangup.recv() => host.tell(Signal::HUP),
+            _ = renamed.recv() => host.tell(Signal::USR1),
             _ = terminate.recv() => if stop(&host, &mut stopping) { break ExitCode::SUCCESS },
             _ = interrupt.recv() => if stop(&host, &mut stopping) { break ExitCode::SUCCESS },
         }

@@ -103,6 +103,8 @@ pub fn run(options: &Options) -> Result<(), StartError> {
         let listener = tokio::net::UnixListener::from_std(listener)?;
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        // Meant for the host, and sent by whoever signals all processes of a service. Nobody's sessions end of it.
+        let _deaf = (signal(SignalKind::hangup())?, signal(SignalKind::user_defined1())?);
         let stop = async move {
             tokio::select! {
                 _ = terminate.recv() => {}

@@ -96,10 +96,12 @@ pub(crate) fn inside(out: &Path, task: Task, orders: &Orders) -> Result<()> {
     let mut turns = Vec::new();
     for round in 0..task.rounds {
         println!("  round     {} of {}", round + 1, task.rounds);
-        // A new node each: nothing is left of the round before. Rotated, so that none always follows the same other.
-        let node = format!("lb-{}", round + 1);
-        fabric.add_node(&node)?;
         for place in 0..programs::ALL.len() {
+            // A new node for each: where destinations were removed, the kernel goes through all of them for each one that is added,
+            // for a minute (`ip_vs_trash_get_dest`).
+            let node = format!("lb-{}-{}", round + 1, place + 1);
+            fabric.add_node(&node)?;
+            // Rotated, so that none always follows the same other.
             if let Some(program) = programs::ALL.get((round + place) % programs::ALL.len()) {
                 let bench = Bench { fabric: &fabric, node: &node, table: &table, orders };
                 let done = program(&bench)?;

@@ -42,7 +42,13 @@ pub fn changes(old: &Fleet, new: &Fleet, node: &str) -> Changes {
     let (before, after) = (old.nodes.get(node), new.nodes.get(node));
     let has = |role: Role| [before, after].into_iter().flatten().any(|node| node.has(role));
 
-    let tier = [old, new].into_iter().any(|fleet| fleet.nodes.values().any(|node| node.has(Role::L4)));
+    let has_tier = |fleet: &Fleet| fleet.nodes.values().any(|node| node.has(Role::L4));
+    let tier = has_tier(old) || has_tier(new);
+    if has(Role::L7) && !has(Role::L4) && !has_tier(old) && has_tier(new) {
+        // The processes of a node without a network side have no power over the network.
+        let line = "the first l4 node of the fleet: tunnels and service addresses of this node";
+        changes.restart_needed.push(line.to_owned());
+    }
     nodes(old, new, node, tier && (has(Role::L4) || has(Role::L7)), &mut changes);
     let restart = &mut changes.restart_needed;
     difference("paths", &tree(&old.paths), &tree(&new.paths), restart);

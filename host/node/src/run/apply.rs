@@ -27,7 +27,7 @@ impl Node {
         if self.draining {
             return Err("the node is stopping".to_owned());
         }
-        // What systemd wants to know of a `notify-reload` service; elsewhere nobody listens.
+        // What systemd shows of a service; elsewhere nobody listens.
         let mut reloading = vec![NotifyState::Reloading];
         reloading.extend(NotifyState::monotonic_usec_now());
         let _ = sd_notify::notify(&reloading);

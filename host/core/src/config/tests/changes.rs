@@ -137,6 +137,24 @@ fn a_node_that_is_gone_needs_a_restart() {
 }
 
 #[test]
+fn the_first_l4_node_gives_others_a_network_side_and_that_needs_a_restart() {
+    let here = SMALL.replace("[nodes.here]", "[nodes.here]\naddresses = [\"192.0.2.7\"]");
+    let l4 =
+        |number: u8| format!("[nodes.l4-{number}]\nroles = [\"l4\"]\naddresses = [\"192.0.2.{number}\"]\n");
+    let one = format!("{here}{}", l4(8));
+    let two = format!("{one}{}", l4(9));
+    let first = super::changes(&good(&here), &good(&one), "here");
+    assert_changes(
+        &first,
+        &["nodes.l4-8: added"],
+        &["the first l4 node of the fleet: tunnels and service addresses of this node"],
+    );
+    assert_changes(&super::changes(&good(&one), &good(&two), "here"), &["nodes.l4-9: added"], &[]);
+    // It has all that it takes to take them away, and to make them again.
+    assert_changes(&super::changes(&good(&one), &good(&here), "here"), &["nodes.l4-8: removed"], &[]);
+}
+
+#[test]
 fn a_long_value_is_not_repeated() {
     let with = |text: &str| good(&format!("{SMALL}[plugins.p]\nfile = \"p.wasm\"\nconfig = \"{text}\"\n"));
     let changes = super::changes(&with("x"), &with(&"y".repeat(100)), "here");
