@@ -138,7 +138,9 @@ fn a_node_that_is_gone_needs_a_restart() {
 
 #[test]
 fn the_first_l4_node_gives_others_a_network_side_and_that_needs_a_restart() {
-    let here = SMALL.replace("[nodes.here]", "[nodes.here]\naddresses = [\"192.0.2.7\"]");
+    let here = SMALL
+        .replace("[nodes.here]", "[nodes.here]\njoin = 1\naddresses = [\"192.0.2.7\"]")
+        .replace("port = 80", "port = 80\naddresses = [\"198.51.100.1\"]");
     let l4 =
         |number: u8| format!("[nodes.l4-{number}]\nroles = [\"l4\"]\naddresses = [\"192.0.2.{number}\"]\n");
     let one = format!("{here}{}", l4(8));
