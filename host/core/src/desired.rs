@@ -9,11 +9,13 @@
 //! generation. It is a shorter way to write the whole, and whoever has not the state that it was made for asks for that.
 //!
 //! [`Desired::check`] is the sidecar's guard against a host that is broken or no longer its own: it holds for every value that
-//! a healthy host makes. Devices have names that begin with [`PREFIX`], addresses are single ones, and of the kernel's settings
-//! only those of [`Sysctl::ALLOWED`] may be named.
+//! a healthy host makes. Devices have names that begin with [`PREFIX`], addresses are single ones, of the kernel's settings
+//! only those of [`Sysctl::ALLOWED`] may be named, and balancer and routes are for service addresses only. Which addresses those are,
+//! the host says: who takes it over can make this node serve and announce any single address, and nothing larger.
 
 mod address;
 mod delta;
+mod departing;
 mod fault;
 pub mod network;
 mod observed;
@@ -25,11 +27,15 @@ mod tests;
 mod tunnel;
 mod ways;
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ipvs;
+use crate::bgp::Prefix;
+use crate::ipvs::{self, Key};
+use crate::l4::{MARKS, REDIRECT_MARKS};
 
 pub use address::ServiceAddress;
 pub use delta::{Delta, Misfit};
@@ -116,9 +122,35 @@ impl Desired {
         self.addresses.iter().try_for_each(ServiceAddress::check)?;
         self.sysctls.iter().try_for_each(Sysctl::check)?;
         self.redirects.iter().try_for_each(Redirect::check)?;
+        self.check_reach()?;
         if let Some(speaker) = &self.speaker {
             speaker.check()?;
         }
         Ok(())
+    }
+
+    /// Whether balancer and routes are about nothing but the service addresses and Weir's marks.
+    fn check_reach(&self) -> Result<(), Fault> {
+        let addresses: BTreeSet<IpAddr> = self.addresses.iter().map(|address| address.0).collect();
+        let is_ours = |key: &Key| match key {
+            Key::Address { address, .. } => addresses.contains(address),
+            Key::Mark { mark, .. } => MARKS.has(*mark) || REDIRECT_MARKS.has(*mark),
+        };
+        if let Some(service) = self.ipvs.table.iter().map(|service| service.key).find(|key| !is_ours(key)) {
+            return Err(Fault::ForeignService { service });
+        }
+        let claimed = &self.ipvs.ownership;
+        let marks_are_ours = claimed.marks.is_none_or(|marks| [MARKS, REDIRECT_MARKS].contains(&marks));
+        if claimed.everything || !marks_are_ours || !claimed.addresses.is_subset(&addresses) {
+            return Err(Fault::ForeignServices);
+        }
+        let mut routes = self.speaker.iter().flat_map(|speaker| &speaker.routes).map(|route| route.prefix);
+        let is_served = |prefix: &Prefix| {
+            *prefix == Prefix::host(prefix.address()) && addresses.contains(&prefix.address())
+        };
+        match routes.find(|prefix| !is_served(prefix)) {
+            Some(prefix) => Err(Fault::ForeignRoute { prefix }),
+            None => Ok(()),
+        }
     }
 }

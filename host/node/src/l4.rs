@@ -4,14 +4,14 @@
 //! never run into each other.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use weir_core::config::{AddressFamily, CheckType, Fleet, NodeCheck, Through};
-use weir_core::desired::speaker::Key;
+use weir_core::desired::speaker::{Key, MAX_KEY};
 use weir_core::health::{Admin, HealthSpec, Operator, OperatorCommand, Status};
 use weir_core::l4::{self, Action, Event, Keys, Layout, Machine, Target};
 use weir_core::model::State;
@@ -49,6 +49,8 @@ pub(crate) struct Balancing {
     watch: Watch,
     layout: Layout,
     judge: Option<JudgePlugin>,
+    /// Which file takes this node out.
+    disable_file: watch::Sender<PathBuf>,
 }
 
 /// A fleet file's part for this node, before anything is changed.
@@ -132,17 +134,25 @@ fn keys(fleet: &Fleet) -> Keys {
     let neighbors = fleet.bgp.iter().flat_map(|bgp| &bgp.neighbors);
     let key = |neighbor: &weir_core::config::Neighbor| {
         let path = neighbor.password_file.as_ref()?;
-        match std::fs::read_to_string(&**path) {
-            Ok(text) => {
-                Some((neighbor.name.clone(), Key::new(text.lines().next().unwrap_or_default().to_owned())))
-            }
+        let secret = std::fs::read_to_string(&**path).map_err(|error| error.to_string());
+        match secret.and_then(|text| first_line(&text)) {
+            Ok(key) => Some((neighbor.name.clone(), key)),
             Err(error) => {
-                tracing::error!(neighbor = %neighbor.name, file = %path, %error, "no secret, no session");
+                tracing::error!(neighbor = %neighbor.name, file = %path, error, "no secret, no session");
                 None
             }
         }
     };
     neighbors.filter_map(key).collect()
+}
+
+/// The secret in a file. One that the kernel does not take costs its neighbor's session, and must not cost the rest of the node.
+fn first_line(text: &str) -> Result<Key, String> {
+    let line = text.lines().next().unwrap_or_default();
+    match line.len() {
+        1..=MAX_KEY => Ok(Key::new(line.to_owned())),
+        length => Err(format!("its first line has {length} bytes; 1 to {MAX_KEY} are a secret")),
+    }
 }
 
 impl Balancing {
@@ -162,7 +172,7 @@ impl Balancing {
         }
         let (node, clock, changed) = (ground.node.as_str(), ground.clock, Arc::clone(&ground.changed));
         let (told, inbox) = mpsc::unbounded_channel();
-        let disable_file = fleet.l4.disable_file.to_path_buf();
+        let disable_file = watch::Sender::new(fleet.l4.disable_file.to_path_buf());
         let machine = Machine::new(fleet, node, keys, operator.admin, clock.now());
         network.prepare(machine.ways());
         tokio::spawn(decide(machine, clock, network, inbox, changed));
@@ -176,8 +186,8 @@ impl Balancing {
         };
         let watch = Watch::start(clock, settings::seed(node, NODES), on_change);
         watch.set(watched);
-        tokio::spawn(watch_file(disable_file, told.clone()));
-        Self { name: node.to_owned(), told, watch, layout, judge }
+        tokio::spawn(watch_file(disable_file.subscribe(), told.clone()));
+        Self { name: node.to_owned(), told, watch, layout, judge, disable_file }
     }
 
     fn tell(&self, event: Event) {
@@ -187,6 +197,12 @@ impl Balancing {
     /// Another fleet file.
     pub(crate) fn apply(&mut self, prepared: Prepared) {
         self.layout = prepared.layout;
+        let disable_file = prepared.fleet.l4.disable_file.to_path_buf();
+        self.disable_file.send_if_modified(|last| {
+            let differs = *last != disable_file;
+            *last = disable_file;
+            differs
+        });
         // The machine first: news of a target that it does not know would be lost.
         self.tell(Event::Fleet(prepared.fleet, prepared.keys));
         self.watch.set(prepared.watched);
@@ -317,9 +333,10 @@ async fn decide(
 
 /// Tells whether the file is there. It is looked at: an event for a file that may not exist, in a directory that may not exist, is
 /// not as simple as that.
-async fn watch_file(path: std::path::PathBuf, told: mpsc::UnboundedSender<Told>) {
+async fn watch_file(mut which: watch::Receiver<PathBuf>, told: mpsc::UnboundedSender<Told>) {
     let mut before = None;
     loop {
+        let path = which.borrow_and_update().clone();
         let there = is_there(&path).await;
         if before != Some(there) {
             if before.is_some() || there {
@@ -330,7 +347,10 @@ async fn watch_file(path: std::path::PathBuf, told: mpsc::UnboundedSender<Told>)
                 return;
             }
         }
-        tokio::time::sleep(FILE_EVERY).await;
+        tokio::select! {
+            () = tokio::time::sleep(FILE_EVERY) => {}
+            changed = which.changed() => if changed.is_err() { return },
+        }
     }
 }
 

@@ -19,12 +19,15 @@ pub const ALIVE_EVERY: Duration = Duration::from_millis(500);
 /// The pause before a sidecar that is not there is looked for again.
 const AGAIN: Duration = Duration::from_millis(100);
 
+/// The same where it hears another host: two that push each other out take long turns.
+const AFTER_ANOTHER: Duration = Duration::from_secs(10);
+
 /// What is known of the sidecar.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Link {
     /// Why there is no connection; `None` while there is one.
     pub problem: Option<String>,
-    /// Why the last desired state was refused.
+    /// Why the last desired state was refused, until one is taken.
     pub refused: Option<String>,
     /// What the sidecar said last, perhaps over a connection that is gone.
     pub observed: Option<Arc<Observed>>,
@@ -39,10 +42,12 @@ pub async fn keep(
     link: watch::Sender<Link>,
 ) {
     loop {
-        let error = match talk(&socket, &mut desired, &mut ways, &link).await {
+        let (pause, error) = match talk(&socket, &mut desired, &mut ways, &link).await {
             Ok(()) => return,
-            Err(error) => format!("{}: {error}", socket.display()),
+            Err(error @ FrameError::Replaced) => (AFTER_ANOTHER, error),
+            Err(error) => (AGAIN, error),
         };
+        let error = format!("{}: {error}", socket.display());
         let is_news = link.send_if_modified(|link| {
             let is_news = link.problem.as_ref() != Some(&error);
             link.problem = Some(error.clone());
@@ -51,7 +56,7 @@ pub async fn keep(
         if is_news {
             tracing::warn!(%error, "no sidecar");
         }
-        tokio::time::sleep(AGAIN).await;
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -116,14 +121,22 @@ async fn listen(
     loop {
         match protocol::read(from, MAX_FRAME).await? {
             Report::Observed(observed) => {
-                let observed = Arc::from(observed);
-                link.send_modify(|link| link.observed = Some(observed));
+                let observed: Arc<Observed> = Arc::from(observed);
+                link.send_modify(|link| {
+                    let generation = link.observed.as_ref().map(|observed| observed.generation);
+                    if generation != Some(observed.generation) {
+                        // Something that came later was taken.
+                        link.refused = None;
+                    }
+                    link.observed = Some(observed);
+                });
             }
             Report::Refused(why) => {
                 tracing::error!(%why, "the sidecar refuses what this node wants");
                 link.send_modify(|link| link.refused = Some(why));
             }
             Report::Again => again.notify_one(),
+            Report::Replaced => return Err(FrameError::Replaced),
         }
     }
 }

@@ -12,7 +12,7 @@ use weir_core::desired::{Delta, Desired, Observed, Ways};
 
 /// Changes whenever one side would misunderstand the other. Both are the same binary; they differ for as long as an upgrade
 /// has restarted only one of them.
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;
 
 /// The longest frame, bytes: a thousand services with a hundred destinations each are a third of it.
 pub const MAX_FRAME: usize = 64 << 20;
@@ -82,6 +82,8 @@ pub enum Report {
     Refused(String),
     /// The last change is of another state than the one in force. The whole is to be said.
     Again,
+    /// Another host has connected, and is the one that is heard from now on. The last report of a connection.
+    Replaced,
 }
 
 /// Why a frame was not read or written.
@@ -114,6 +116,9 @@ pub enum FrameError {
         /// What it says of itself.
         version: String,
     },
+    /// Another host is heard instead of this one.
+    #[error("another host speaks with this sidecar: two nodes run with one `paths.run`")]
+    Replaced,
     /// The socket failed.
     #[error("the socket failed: {0}")]
     Io(#[from] std::io::Error),

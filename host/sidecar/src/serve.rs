@@ -3,13 +3,17 @@
 //! The host speaks over one connection; a new one takes the place of the old one, so that a host that was restarted does
 //! not wait for its predecessor's to be noticed. As long as the host speaks, its word is carried out. When it is silent for
 //! longer than the hold (it has died, or it hangs), the announcements are withdrawn and forwarding goes on, for there may be
-//! connections; when it speaks again, they are announced again. A sidecar that was never told anything touches nothing.
+//! connections; when it speaks again, they are announced again. A host that has begun anew speaks only once it has decided: that it
+//! lives is no reason to announce what its predecessor wanted. A sidecar that was never told anything touches nothing.
+//!
+//! An address that nobody wants any more is withdrawn at once and served for a while longer: routers take their time.
+
+mod session;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
@@ -18,17 +22,18 @@ use weir_core::desired::speaker::{Config, Status, Wish};
 use weir_core::desired::{Counters, Desired, Misfit, Observed, Part, Ways};
 
 use crate::kernel::{Cause, Looked, Worker};
-use crate::protocol::{self, FrameError, Hello, MAX_FRAME, MAX_HELLO, Order, Report};
+use crate::protocol::{FrameError, Order};
 use crate::speaker::Speaker;
+use session::{Greeted, Told};
 
 /// How often the speaker is asked how it is, and how old a report may be.
 const STATUS_EVERY: Duration = Duration::from_millis(500);
 
-/// How long a stranger may take to say who it is.
-const HELLO: Duration = Duration::from_secs(2);
-
 /// Orders that may wait; who sends one more waits itself.
 const ORDERS: usize = 8;
+
+/// How often a listening address is tried that could not be had: another program may have let go of it.
+const LISTEN_AGAIN: Duration = Duration::from_secs(10);
 
 /// Who announces.
 pub trait Announcer {
@@ -51,8 +56,13 @@ impl Announcer for Speaker {
     }
 }
 
-/// An order, and whose connection it came over.
-type Ordered = (u64, Result<Order, FrameError>);
+/// What comes from connections.
+enum Heard {
+    /// Somebody speaks this protocol, and is the host from now on. Who only looks whether somebody listens here is none.
+    Host(Greeted),
+    /// An order, and whose connection it came over.
+    Order(u64, Result<Order, FrameError>),
+}
 
 /// The sidecar.
 pub struct Sidecar<A> {
@@ -63,9 +73,14 @@ pub struct Sidecar<A> {
     desired: Option<Arc<Desired>>,
     /// What the speaker was told last.
     announced: Option<Config>,
-    /// When the host was heard last.
+    /// When a host was heard last that had decided.
     heard: Instant,
+    /// The host of this connection has said what it wants.
+    has_decided: bool,
     withdrawn: bool,
+    /// Until then the kernel is told of addresses that are not wanted any more.
+    departs: Option<Instant>,
+    listened: Instant,
     observed: watch::Sender<Arc<Observed>>,
     /// The generation that the kernel's worker has finished, and whether all that is announced is served.
     ready: Option<(u64, bool)>,
@@ -93,7 +108,10 @@ impl<A: Announcer> Sidecar<A> {
             desired: None,
             announced: None,
             heard: Instant::now(),
+            has_decided: false,
             withdrawn: false,
+            departs: None,
+            listened: Instant::now(),
             observed: watch::channel(Arc::new(observed)).0,
             ready: None,
             counters: Counters::default(),
@@ -105,11 +123,11 @@ impl<A: Announcer> Sidecar<A> {
 
     /// Serves until `stop` is done.
     pub async fn serve(mut self, listener: UnixListener, stop: impl Future<Output = ()>) {
-        let (to_us, mut orders) = mpsc::channel(ORDERS);
+        let (to_us, mut heard) = mpsc::channel(ORDERS);
         let mut status = tokio::time::interval(STATUS_EVERY);
         tokio::pin!(stop);
         loop {
-            let expires = self.expires();
+            let (expires, departs) = (self.expires(), self.departs);
             tokio::select! {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => self.connected(stream, &to_us),
@@ -119,9 +137,13 @@ impl<A: Announcer> Sidecar<A> {
                         tokio::time::sleep(STATUS_EVERY).await;
                     }
                 },
-                Some((connection, order)) = orders.recv() => self.ordered(connection, order),
+                Some(heard) = heard.recv() => match heard {
+                    Heard::Host(host) => self.greeted(host, &to_us),
+                    Heard::Order(connection, order) => self.ordered(connection, order),
+                },
                 Some(looked) = self.worker.looked.recv() => self.looked(looked),
                 () = tokio::time::sleep_until(expires.unwrap_or_else(Instant::now)), if expires.is_some() => self.expired(),
+                () = tokio::time::sleep_until(departs.unwrap_or_else(Instant::now)), if departs.is_some() => self.departed(),
                 _ = status.tick() => self.report(),
                 () = &mut stop => break,
             }
@@ -135,7 +157,7 @@ impl<A: Announcer> Sidecar<A> {
         Some(self.heard + desired.hold)
     }
 
-    fn connected(&mut self, stream: UnixStream, orders: &mpsc::Sender<Ordered>) {
+    fn connected(&self, stream: UnixStream, to_us: &mpsc::Sender<Heard>) {
         let peer = match stream.peer_cred() {
             Ok(peer) => peer,
             Err(error) => return tracing::warn!(%error, "a connection from nobody"),
@@ -147,13 +169,19 @@ impl<A: Announcer> Sidecar<A> {
                 "a user that may not speak to this sidecar"
             );
         }
+        tokio::spawn(session::greet(stream, peer.pid(), to_us.clone()));
+    }
+
+    /// This is the host from now on. The one before is told so, and hung up on.
+    fn greeted(&mut self, host: Greeted, to_us: &mpsc::Sender<Heard>) {
         self.connection += 1;
+        self.has_decided = false;
         let (refusals, refused) = mpsc::channel(1);
         self.refused = refusals;
         self.again = Arc::new(Notify::new());
-        tracing::info!(pid = peer.pid(), "a host has connected");
+        tracing::info!(pid = host.pid, "a host has connected");
         let told = Told { observed: self.observed.subscribe(), refused, again: Arc::clone(&self.again) };
-        tokio::spawn(session(stream, self.connection, orders.clone(), told));
+        tokio::spawn(session::run(host, self.connection, to_us.clone(), told));
     }
 
     fn ordered(&mut self, connection: u64, order: Result<Order, FrameError>) {
@@ -185,7 +213,12 @@ impl<A: Announcer> Sidecar<A> {
     fn taken(&mut self, desired: Result<Desired, Misfit>) {
         match desired {
             Ok(desired) => {
-                self.hear();
+                self.has_decided = true;
+                self.heard = Instant::now();
+                if std::mem::take(&mut self.withdrawn) {
+                    tracing::info!("somebody decides again");
+                }
+                // Announces what is wanted now, and never what was wanted before.
                 self.set(Arc::new(desired));
             }
             Err(Misfit::Fault(fault)) => {
@@ -199,7 +232,11 @@ impl<A: Announcer> Sidecar<A> {
         }
     }
 
+    /// A sign of life. From a host that has decided nothing yet it says nothing: it may die before it does, each time anew.
     fn hear(&mut self) {
+        if !self.has_decided {
+            return;
+        }
         self.heard = Instant::now();
         if std::mem::take(&mut self.withdrawn) {
             tracing::info!("the host is back");
@@ -210,17 +247,42 @@ impl<A: Announcer> Sidecar<A> {
     /// Makes ways beside what was wanted before, which may have been another host's word. What is wanted stays what it was.
     fn prepare(&mut self, ways: Ways) {
         self.hear();
-        match &self.desired {
-            Some(desired) => drop(self.worker.desired.send_replace(Some(Arc::new(ways.beside(desired))))),
+        let told = self.worker.desired.borrow().clone();
+        match told {
+            Some(told) => drop(self.worker.desired.send_replace(Some(Arc::new(ways.beside(&told))))),
             None => drop(self.worker.ways.send_replace(Some(Arc::new(ways)))),
         }
     }
 
     fn set(&mut self, desired: Arc<Desired>) {
+        let told = self.with_departing(&desired);
         self.desired = Some(Arc::clone(&desired));
         // What is not wanted any more is withdrawn before the kernel stops to serve it; what is new waits for the kernel.
         self.announce();
-        self.worker.desired.send_replace(Some(desired));
+        self.worker.desired.send_replace(Some(told.map_or(desired, Arc::new)));
+    }
+
+    /// What the kernel is told where addresses go that routers know: they are served until those have found another way.
+    fn with_departing(&mut self, desired: &Desired) -> Option<Desired> {
+        let told = self.worker.desired.borrow().clone()?;
+        let gone = desired.gone_since(&told);
+        let announced = self.announced.as_ref().filter(|announced| announced.wish != Wish::Stop);
+        if let Some(announced) = announced
+            && announced.routes.iter().any(|route| gone.contains(&route.prefix.address()))
+        {
+            self.departs = Some(Instant::now() + announced.pauses.fade + announced.pauses.drain);
+        }
+        if gone.is_empty() {
+            self.departs = None;
+        }
+        self.departs.map(|_| desired.with_departing(&told, &gone))
+    }
+
+    fn departed(&mut self) {
+        self.departs = None;
+        if let Some(desired) = &self.desired {
+            self.worker.desired.send_replace(Some(Arc::clone(desired)));
+        }
     }
 
     fn looked(&mut self, looked: Looked) {
@@ -281,8 +343,15 @@ impl<A: Announcer> Sidecar<A> {
         self.report();
     }
 
-    fn report(&self) {
+    fn report(&mut self) {
         let status = self.announced.is_some().then(|| self.speaker.status());
+        if let (Some(status), Some(announced)) = (&status, &self.announced)
+            && status.listeners.iter().any(|listener| listener.error.is_some())
+            && self.listened.elapsed() >= LISTEN_AGAIN
+        {
+            self.listened = Instant::now();
+            self.speaker.set(announced.clone());
+        }
         self.observed.send_if_modified(|observed| {
             let differs = observed.speaker != status || observed.host_is_silent != self.withdrawn;
             if differs {
@@ -304,59 +373,6 @@ impl<A: Announcer> Sidecar<A> {
             tokio::time::sleep(STATUS_EVERY / 10).await;
         }
         tracing::info!("stopped; the kernel goes on forwarding");
-    }
-}
-
-/// What a host is told.
-struct Told {
-    observed: watch::Receiver<Arc<Observed>>,
-    refused: mpsc::Receiver<String>,
-    again: Arc<Notify>,
-}
-
-/// One connection, from its hello to its end.
-async fn session(stream: UnixStream, connection: u64, orders: mpsc::Sender<Ordered>, told: Told) {
-    let (mut from, mut to) = stream.into_split();
-    let greeted = tokio::time::timeout(HELLO, greet(&mut from, &mut to)).await;
-    match greeted.unwrap_or(Err(FrameError::Closed)) {
-        Ok(()) => {}
-        Err(error) => {
-            let _ = orders.send((connection, Err(error))).await;
-            return;
-        }
-    }
-    let reports = tokio::spawn(report(to, told));
-    loop {
-        let order = protocol::read(&mut from, MAX_FRAME).await;
-        let last = order.is_err();
-        if orders.send((connection, order)).await.is_err() || last {
-            break;
-        }
-    }
-    reports.abort();
-}
-
-async fn greet(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) -> Result<(), FrameError> {
-    protocol::write(to, &Hello::ours()).await?;
-    protocol::read::<Hello>(from, MAX_HELLO).await?.agree()
-}
-
-/// Reports each change, and that there is none.
-async fn report(mut to: OwnedWriteHalf, told: Told) {
-    let Told { mut observed, mut refused, again } = told;
-    observed.mark_changed();
-    loop {
-        let report = tokio::select! {
-            Some(fault) = refused.recv() => Report::Refused(fault),
-            () = again.notified() => Report::Again,
-            changed = observed.changed() => match changed {
-                Ok(()) => Report::Observed(Box::new((**observed.borrow_and_update()).clone())),
-                Err(_) => return,
-            },
-        };
-        if let Err(error) = protocol::write(&mut to, &report).await {
-            return tracing::debug!(%error, "a host that does not listen");
-        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 
 use super::{MAX_ENTRIES, PREFIX, speaker};
+use crate::bgp::Prefix;
 use crate::ipvs::Key;
 
 /// A desired state that no healthy host sends. All of it is refused; what was in force stays in force.
@@ -66,6 +67,23 @@ pub enum Fault {
     Mark {
         /// The mark.
         mark: NonZeroU32,
+    },
+    /// A service of the balancer for something that is no service address and no mark of Weir's.
+    #[error("service {service} is for no service address of this node and for no mark of Weir's")]
+    ForeignService {
+        /// The service.
+        service: Key,
+    },
+    /// Services of others would be removed.
+    #[error(
+        "services of the balancer that may be others' are claimed: of addresses that this node has none of, of marks, or all"
+    )]
+    ForeignServices,
+    /// A route that leads to more than this node serves.
+    #[error("{prefix} is announced, and is no service address of this node")]
+    ForeignRoute {
+        /// The prefix.
+        prefix: Prefix,
     },
     /// Something about neighbors and routes.
     #[error(transparent)]

@@ -244,3 +244,48 @@ fn a_device_that_somebody_took_down_comes_up_again() {
     assert_eq!(changes.make, [network::Change::Up("weir-6-1".to_owned())]);
     assert!(changes.remove.is_empty());
 }
+
+#[test]
+fn balancer_and_routes_are_for_service_addresses_only() {
+    let speaking = |prefix: &str| {
+        let (address, length) = prefix.split_once('/').unwrap();
+        let prefix = Prefix::new(ip(address), length.parse().unwrap()).unwrap();
+        let mut speaker = speaker::Config::new(65_000, [192, 0, 2, 1].into());
+        speaker.routes.push(speaker::Route::of(prefix));
+        (Desired { speaker: Some(speaker), ..node() }, prefix)
+    };
+    for served in ["198.51.100.1/32", "2001:db8::c633:6401/128"] {
+        assert_eq!(speaking(served).0.check(), Ok(()), "{served}");
+    }
+    for foreign in ["0.0.0.0/0", "198.51.100.0/24", "198.51.100.2/32", "::/0"] {
+        let (desired, prefix) = speaking(foreign);
+        assert_eq!(desired.check(), Err(Fault::ForeignRoute { prefix }));
+    }
+
+    let balancing = |key: Key| {
+        let service = ipvs::Service { key, settings: ipvs::Settings::maglev(), destinations: Vec::new() };
+        let table = ipvs::Table::of([service]).unwrap();
+        Desired { ipvs: ipvs::Wanted { table, ..ipvs::Wanted::default() }, ..node() }
+    };
+    let mark = |mark: u32| Key::Mark { family: crate::maglev::Family::V4, mark: mark.try_into().unwrap() };
+    for ours in [Key::tcp("198.51.100.1:80".parse().unwrap()), mark(MARKS.first), mark(REDIRECT_MARKS.last)] {
+        assert_eq!(balancing(ours).check(), Ok(()), "{ours}");
+    }
+    for service in [Key::tcp("192.0.2.31:22".parse().unwrap()), mark(1)] {
+        assert_eq!(balancing(service).check(), Err(Fault::ForeignService { service }));
+    }
+
+    let claiming = |ownership: ipvs::Ownership| {
+        Desired { ipvs: ipvs::Wanted { ownership, ..ipvs::Wanted::default() }, ..node() }.check()
+    };
+    let some =
+        ipvs::Ownership { addresses: [ip("198.51.100.1")].into(), marks: Some(MARKS), ..Default::default() };
+    assert_eq!(claiming(some), Ok(()));
+    for all in [
+        ipvs::Ownership { everything: true, ..Default::default() },
+        ipvs::Ownership { addresses: [ip("198.51.100.9")].into(), ..Default::default() },
+        ipvs::Ownership { marks: Some(ipvs::Marks { first: 1, last: u32::MAX }), ..Default::default() },
+    ] {
+        assert_eq!(claiming(all), Err(Fault::ForeignServices));
+    }
+}

@@ -125,7 +125,22 @@ impl Machine {
 
     /// When [`Event::Timer`] is due.
     pub fn deadline(&self) -> Option<Moment> {
-        self.patience.filter(|_| !self.is_overdue)
+        let patience = self.patience?;
+        match self.is_overdue {
+            false => Some(patience),
+            true => self.knows_any().then(|| self.longest(patience)),
+        }
+    }
+
+    /// Whether anything is known of any target.
+    const fn knows_any(&self) -> bool {
+        self.unknown < self.standings.len()
+    }
+
+    /// How long nodes are waited for that could not even be checked, where others could: by then the sidecar has withdrawn what an
+    /// earlier process announced.
+    fn longest(&self, patience: Moment) -> Moment {
+        patience.after(self.fleet.l4.host_hold.get())
     }
 
     /// Takes one event in.
@@ -217,7 +232,9 @@ impl Machine {
     fn decide(&mut self, target: Option<usize>, now: Moment, actions: &mut Vec<Action>) {
         if let Some(patience) = self.patience {
             self.is_overdue = patience <= now;
-            if self.unknown > 0 && (!self.is_overdue || self.has_untried()) {
+            let waits = self.unknown > 0 && (!self.is_overdue || self.has_untried());
+            // One node that cannot be tried must not keep this one from serving the others for ever.
+            if waits && !(self.knows_any() && self.longest(patience) <= now) {
                 return;
             }
             self.patience = None;
@@ -239,7 +256,8 @@ impl Machine {
         actions.push(Action::Set(Box::new(desired)));
     }
 
-    /// Whether there is a target of which nothing is known because its check could not be tried: to take its node out would be wrong.
+    /// Whether there is a target of which nothing is known because its check could not be tried: to take its node out at once, where an
+    /// earlier process had it, would be wrong.
     fn has_untried(&self) -> bool {
         let untried =
             |said: &Option<Box<health::Status>>| said.as_ref().is_some_and(|said| said.untried.is_some());

@@ -130,7 +130,7 @@ pub(super) fn troubles(status: &NodeStatus) -> Vec<String> {
         ));
     }
     for name in &l4.silent_neighbors {
-        troubles.push(format!("neighbor {name} is not spoken to: its password-file cannot be read"));
+        troubles.push(format!("neighbor {name} is not spoken to: its password-file holds no secret that can be used, see the log"));
     }
     troubles
 }
@@ -143,6 +143,12 @@ fn sidecar(network: &NetworkStatus, troubles: &mut Vec<String>) {
         troubles.push(format!("the sidecar refuses what this node wants: {why}"));
     }
     let Some(observed) = &network.observed else { return };
+    if observed.host_is_silent {
+        troubles.push(
+            "the sidecar has withdrawn what was announced: nobody decided for as long as l4.host-hold"
+                .to_owned(),
+        );
+    }
     for difference in &observed.differences {
         troubles.push(format!("{}: {}", difference.part.as_str(), difference.what));
     }

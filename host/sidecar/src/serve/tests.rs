@@ -6,11 +6,13 @@ use std::sync::Mutex;
 
 use tokio::task::JoinHandle;
 use weir_core::bgp::Prefix;
-use weir_core::desired::speaker::Route;
+use weir_core::desired::speaker::{Listener, Route};
 use weir_core::desired::{Difference, ServiceAddress, Sysctl};
 use weir_core::ipvs::{Key, Service, Settings, Table};
 
+use super::session::hello;
 use super::*;
+use crate::protocol::{self, Hello, MAX_FRAME, MAX_HELLO, Report};
 
 type Told = Arc<Mutex<Vec<Config>>>;
 
@@ -26,7 +28,12 @@ impl Announcer for Speaker {
             Some(config) if config.wish == Wish::Stop => Stage::Done,
             _ => Stage::Announced,
         };
-        Status { stage, ..Status::default() }
+        // The address that another program has.
+        let error = |address: &std::net::SocketAddr| (address.port() == 1).then(|| "taken".to_owned());
+        let told = self.0.lock().unwrap();
+        let listen = told.last().map(|config| config.listen.as_slice()).unwrap_or_default();
+        let listeners = listen.iter().map(|address| Listener { address: *address, error: error(address) });
+        Status { stage, listeners: listeners.collect(), ..Status::default() }
     }
 }
 
@@ -84,7 +91,8 @@ fn prefix(text: &str) -> Prefix {
 fn desired(generation: u64, prefixes: &[&str]) -> Desired {
     let routes = prefixes.iter().map(|p| Route::of(prefix(p))).collect();
     let speaker = Config { routes, ..Config::new(65_000, Ipv4Addr::new(192, 0, 2, 1)) };
-    Desired { generation, speaker: Some(speaker), ..Desired::default() }
+    let addresses = prefixes.iter().map(|p| ServiceAddress(prefix(p).address())).collect();
+    Desired { generation, addresses, speaker: Some(speaker), ..Desired::default() }
 }
 
 impl Scene {
@@ -240,6 +248,102 @@ async fn the_newest_host_is_the_one_that_is_obeyed() {
     scene.order(&mut new, desired(2, &[])).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(scene.kernel.borrow().as_ref().unwrap().generation, 2);
+    // The other one is told, and then hung up on.
+    report(&mut old, |r| *r == Report::Replaced).await;
+    let end = protocol::read::<Report>(&mut old, MAX_FRAME).await;
+    assert!(matches!(end, Err(FrameError::Closed | FrameError::Io(_))), "{end:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_only_looks_whether_somebody_listens_takes_no_hosts_place() {
+    let mut scene = scene(&[me()]);
+    let mut host = connect(scene.dir.path()).await;
+    scene.order(&mut host, desired(1, &[])).await;
+    drop(UnixStream::connect(scene.dir.path().join("s")).await.unwrap());
+    let mut dumb = UnixStream::connect(scene.dir.path().join("s")).await.unwrap();
+    // It is greeted, says nothing, and is let go.
+    protocol::read::<Hello>(&mut dumb, MAX_HELLO).await.unwrap();
+    let end = protocol::read::<Report>(&mut dumb, MAX_FRAME).await;
+    assert!(matches!(end, Err(FrameError::Closed)), "{end:?}");
+    scene.order(&mut host, desired(2, &[])).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_has_begun_anew_does_not_speak_for_its_predecessor() {
+    let mut scene = scene(&[me()]);
+    let mut host = connect(scene.dir.path()).await;
+    scene.order(&mut host, desired(1, &["198.51.100.1/32"])).await;
+    scene.kernel_says(1, vec![]).await;
+    report(&mut host, of_generation(1)).await;
+    drop(host);
+    // One after the other lives, and dies before it has decided.
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(20) {
+        let mut host = connect(scene.dir.path()).await;
+        protocol::write(&mut host, &Order::Alive).await.unwrap();
+        protocol::write(&mut host, &Order::Prepare(Box::default())).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    assert_eq!(scene.wish(), Some(Wish::Leave));
+    // One that decides to leave announces nothing on the way to it.
+    let told = scene.told.lock().unwrap().len();
+    let mut leaving = desired(2, &["198.51.100.1/32"]);
+    leaving.speaker.as_mut().unwrap().wish = Wish::Leave;
+    let mut host = connect(scene.dir.path()).await;
+    scene.order(&mut host, leaving).await;
+    scene.kernel_says(2, vec![]).await;
+    report(&mut host, of_generation(2)).await;
+    assert!(scene.told.lock().unwrap()[told..].iter().all(|config| config.wish == Wish::Leave));
+    // And one that goes on does so at once.
+    scene.order(&mut host, desired(3, &["198.51.100.1/32"])).await;
+    assert_eq!(scene.wish(), Some(Wish::Announce));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_goes_is_withdrawn_at_once_and_served_until_routers_know() {
+    let mut scene = scene(&[me()]);
+    let mut host = connect(scene.dir.path()).await;
+    scene.order(&mut host, desired(1, &["198.51.100.1/32", "198.51.100.2/32"])).await;
+    scene.kernel_says(1, vec![]).await;
+    report(&mut host, of_generation(1)).await;
+    let served = |scene: &Scene| scene.kernel.borrow().as_ref().unwrap().addresses.len();
+
+    let began = Instant::now();
+    scene.order(&mut host, desired(2, &["198.51.100.1/32"])).await;
+    assert_eq!((scene.announced(), served(&scene)), (vec!["198.51.100.1/32".to_owned()], 2));
+    // What comes in between keeps it as long as it was to be kept, and no longer.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    scene.order(&mut host, desired(3, &["198.51.100.1/32"])).await;
+    assert_eq!(served(&scene), 2);
+    scene.kernel.wait_for(|told| told.as_ref().is_some_and(|told| told.addresses.len() == 1)).await.unwrap();
+    assert_eq!(began.elapsed().as_secs(), 4, "the pauses of fading and of draining");
+    assert_eq!(scene.kernel.borrow().as_deref(), Some(&desired(3, &["198.51.100.1/32"])));
+
+    // One that comes back in time was never away.
+    scene.order(&mut host, desired(4, &[])).await;
+    assert_eq!(served(&scene), 1);
+    scene.order(&mut host, desired(5, &["198.51.100.1/32"])).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(scene.kernel.borrow().as_deref(), Some(&desired(5, &["198.51.100.1/32"])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listening_address_that_another_program_has_is_tried_again() {
+    let mut scene = scene(&[me()]);
+    let mut host = connect(scene.dir.path()).await;
+    let mut listening = Desired { hold: Duration::from_secs(600), ..desired(1, &[]) };
+    listening.speaker.as_mut().unwrap().listen = vec!["192.0.2.1:1".parse().unwrap()];
+    scene.order(&mut host, listening.clone()).await;
+    let told = scene.told.lock().unwrap().len();
+    tokio::time::sleep(LISTEN_AGAIN * 3).await;
+    assert!(scene.told.lock().unwrap().len() >= told + 2);
+    // Another one is free.
+    listening.generation = 2;
+    listening.speaker.as_mut().unwrap().listen = vec!["192.0.2.1:2".parse().unwrap()];
+    scene.order(&mut host, listening).await;
+    let told = scene.told.lock().unwrap().len();
+    tokio::time::sleep(LISTEN_AGAIN * 3).await;
+    assert_eq!(scene.told.lock().unwrap().len(), told);
 }
 
 #[tokio::test(start_paused = true)]
@@ -284,7 +388,7 @@ async fn a_host_says_the_whole_once_then_what_differs_and_the_whole_again_when_i
     tokio::spawn(crate::client::keep(dir.path().join("s"), wants, prepared, link));
     let (stream, _) = listener.accept().await.unwrap();
     let (mut from, mut to) = stream.into_split();
-    greet(&mut from, &mut to).await.unwrap();
+    hello(&mut from, &mut to).await.unwrap();
     let mut next = async || loop {
         match protocol::read::<Order>(&mut from, MAX_FRAME).await.unwrap() {
             Order::Alive => {}

@@ -301,7 +301,7 @@ fn checks_through_tunnels_have_ways_of_their_own_before_anything_is_known_and_ev
         .unwrap();
     assert_eq!(target.way.map(|way| way.end.to_string()).as_deref(), Some("192.0.2.11"));
 
-    // As long as no check could be tried, a node that was at work goes on as it was, however long that is.
+    // As long as no check could be tried, this host decides nothing, however long that is. (The sidecar has its own patience with it.)
     bench.untried("no way there");
     bench.now = at(60_000);
     bench.tell(Event::Timer);
@@ -329,4 +329,28 @@ fn checks_through_tunnels_have_ways_of_their_own_before_anything_is_known_and_ev
     bench.fleet(&with(&[]));
     assert_eq!(marks(&bench.last().ipvs.table).len(), 0);
     assert!(bench.last().ipvs.ownership.marks.is_some(), "what an earlier process left is removed");
+}
+
+#[test]
+fn a_node_that_cannot_be_tried_is_waited_for_as_long_as_the_sidecar_waits_and_then_the_others_serve() {
+    let mut bench = Bench::new(&with(&[]));
+    bench.untried("no address of that family");
+    let first_round = bench.machine.deadline().unwrap();
+    // The next checks are due by then.
+    bench.now = at(600);
+    for node in ["a", "b"] {
+        bench.checks(node, 1, true);
+    }
+    bench.now = first_round;
+    bench.tell(Event::Timer);
+    assert_eq!((bench.wanted.len(), bench.machine.status().announcing), (0, Announcing::NotYet));
+    let end = bench.machine.deadline().unwrap();
+    assert_eq!(end, first_round.after(Duration::from_secs(10)));
+    bench.now = end;
+    bench.tell(Event::Timer);
+    assert_eq!(bench.machine.status().announcing, Announcing::Yes);
+    assert_eq!(short(&bench.destinations("198.51.100.1:80")), "192.0.2.12*50 192.0.2.11*100 192.0.2.13-100");
+    assert_eq!(bench.machine.deadline(), None);
+    bench.checks("c", 1, true);
+    assert_eq!(short(&bench.destinations("198.51.100.1:80")), "192.0.2.12*50 192.0.2.11*100 192.0.2.13*100");
 }
