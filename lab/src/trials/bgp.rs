@@ -47,12 +47,7 @@ const REASON: &str = "rack 7 moves at noon";
 
 pub(super) fn run(_: &Path) -> Result<()> {
     build::weir(&paths::log("build"))?;
-    let wish = kernel::Wish {
-        memory: 1024,
-        limit: Duration::from_secs(420),
-        plain: true,
-        ..kernel::Wish::named("bgp")
-    };
+    let wish = kernel::Wish { memory: 1024, limit: Duration::from_secs(420), ..kernel::Wish::named("bgp") };
     kernel::start(&wish, Job::TrialBgp)?.follow(|line| say::line(line)).map(drop)
 }
 
@@ -132,8 +127,9 @@ impl<'a> Scene<'a> {
 
     /// Tells a sidecar all that it shall do, as the scene has it now.
     fn say_again(&mut self, speaker: &Speaker) -> Result<()> {
-        let wish = self.wishes.get(speaker.node).context("a speaker without a wish")?.speaker();
-        self.sidecar(speaker)?.set(&wish)
+        let wish = self.wishes.get(speaker.node).context("a speaker without a wish")?;
+        let (addresses, told) = (wish.addresses(), wish.speaker());
+        self.sidecar(speaker)?.set(&addresses, &told)
     }
 
     fn sidecar(&mut self, speaker: &Speaker) -> Result<&mut Sidecar> {
@@ -588,11 +584,13 @@ fn tell(brand: Brand, property: &str, what: &str) {
 }
 
 /// All routes of a node, of both families and all tables.
+/// All but what leads to the service addresses, which are Weir's to make.
 fn routing_table(fabric: &Fabric, speaker: &Speaker) -> Result<String> {
     let mut all = String::new();
     for family in ["-4", "-6"] {
         let text = fabric.run(speaker.node, &["ip", family, "route", "show", "table", "all"])?;
-        let mut lines: Vec<&str> = text.lines().map(str::trim).collect();
+        let own = |line: &&str| line.contains("dev weir-vip ");
+        let mut lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !own(line)).collect();
         lines.sort_unstable();
         all.extend(lines.iter().flat_map(|line| [*line, "\n"]));
     }

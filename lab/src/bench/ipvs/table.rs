@@ -59,8 +59,8 @@ impl Table {
     /// For Weir's sidecar: the order that says all of it.
     pub(super) fn as_order(self, generation: u64) -> String {
         let mut text = format!(
-            "{{\"set\":{{\"generation\":{generation},\"tunnels\":[],\"addresses\":[],\"sysctls\":[],\
-             \"hold\":{{\"secs\":10,\"nanos\":0}},\"ipvs\":{{\"ownership\":{{\"everything\":true}},\"table\":["
+            "{{\"set\":{{\"generation\":{generation},\"tunnels\":[],\"addresses\":[\"{SERVICE}\"],\"sysctls\":[],\
+             \"hold\":{{\"secs\":10,\"nanos\":0}},\"ipvs\":{{\"ownership\":{{\"addresses\":[\"{SERVICE}\"]}},\"table\":["
         );
         for (count, port) in self.ports().enumerate() {
             let comma = if count == 0 { "" } else { "," };

@@ -79,12 +79,12 @@ impl Sidecar {
         Ok(Self { node, _daemon: daemon, stream, said, generation: 0 })
     }
 
-    /// This and nothing else is wanted of its speaker.
-    pub(super) fn set(&mut self, speaker: &Value) -> Result<()> {
+    /// This and nothing else is wanted of its speaker, which announces some of these addresses.
+    pub(super) fn set(&mut self, addresses: &[String], speaker: &Value) -> Result<()> {
         self.generation += 1;
         // Nobody says that he is alive: the lab's word is to hold as long as the trial lasts.
         let desired = json!({
-            "generation": self.generation, "tunnels": [], "addresses": [], "sysctls": [],
+            "generation": self.generation, "tunnels": [], "addresses": addresses, "sysctls": [],
             "speaker": speaker, "hold": { "secs": 3600, "nanos": 0 },
         });
         write(&mut self.stream, &json!({ "set": desired })).with_context(|| format!("node {}", self.node))

@@ -101,6 +101,12 @@ impl Wish {
         self.speaker.prefixes().into_iter().enumerate().take(shown)
     }
 
+    /// What it serves, announced or not.
+    pub(super) fn addresses(&self) -> Vec<String> {
+        let single = |prefix: &String| prefix.split('/').next().unwrap_or_default().to_owned();
+        self.speaker.prefixes().iter().map(single).collect()
+    }
+
     /// As the sidecar is told it.
     pub(super) fn speaker(&self) -> Value {
         let number = self.speaker.number;
