@@ -63,11 +63,6 @@ impl Kernel {
         let able = machine::is_root() && modules::NEEDED.iter().all(|name| machine::kernel_module(name));
         if able { Self::Own } else { Self::Uml }
     }
-
-    /// The same for a run that needs namespaces, bridges and layered folders only.
-    fn choose_plain() -> Self {
-        if machine::is_root() && modules::has_plain() { Self::Own } else { Self::Uml }
-    }
 }
 
 impl Kernel {
@@ -119,15 +114,13 @@ pub(crate) struct Wish {
     pub(crate) memory: u32,
     /// After this long the kernel is killed.
     pub(crate) limit: Duration,
-    /// Namespaces are enough: neither IPVS nor tunnels are needed. Then more machines can carry it on their own kernel.
-    pub(crate) plain: bool,
 }
 
 impl Wish {
     /// A run of this name with the memory that the full topology takes and half an hour.
     pub(crate) fn named(name: &str) -> Self {
         let limit = Duration::from_secs(30 * 60);
-        Self { name: name.to_owned(), kernel: None, memory: MEMORY, limit, plain: false }
+        Self { name: name.to_owned(), kernel: None, memory: MEMORY, limit }
     }
 }
 
@@ -163,7 +156,7 @@ pub(crate) fn folder(name: &str) -> PathBuf {
 /// Starts a kernel with a job in it. To be called on a thread that lives as long as the run shall: the machine ends the
 /// kernel with it.
 pub(crate) fn start(wish: &Wish, job: Job) -> Result<Run> {
-    let kernel = wish.kernel.unwrap_or_else(if wish.plain { Kernel::choose_plain } else { Kernel::choose });
+    let kernel = wish.kernel.unwrap_or_else(Kernel::choose);
     let tree = install::for_lab(kernel)?;
     let out = folder(&wish.name);
     if out.exists() {
@@ -173,7 +166,7 @@ pub(crate) fn start(wish: &Wish, job: Job) -> Result<Run> {
     own_program(&out)?;
     let place = Place { kernel, tree, checkout: paths::root().to_owned() };
     let (mut command, core) = match kernel {
-        Kernel::Own => (boot::own(&out, wish.plain)?, None),
+        Kernel::Own => (boot::own(&out)?, None),
         Kernel::Uml => {
             let core = affinity::take()?;
             let number = core.as_ref().map(|core| core.number);

@@ -17,10 +17,8 @@ use crate::{machine, paths};
 const REDIRECT: &str = r#"log=$1; shift; "$@" 3<&0 4>&1 </dev/null >"$log" 2>&1"#;
 
 /// On the machine's own kernel. The first process is the lab itself.
-pub(super) fn own(out: &Path, plain: bool) -> Result<Command> {
-    if !plain {
-        modules::load_on_machine()?;
-    }
+pub(super) fn own(out: &Path) -> Result<Command> {
+    modules::load_on_machine()?;
     let mut command = tied(&["--mount", "--net", "--uts", "--ipc"]);
     command.arg(out.join(PROGRAM));
     Ok(command)

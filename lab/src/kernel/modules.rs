@@ -40,15 +40,6 @@ const WELCOME: [&str; 13] = [
     "cls_bpf",
 ];
 
-/// Whether this machine's kernel makes bridges, pairs of interfaces and layers of folders. Tried, since what is built in leaves no
-/// trace of its name.
-pub(super) fn has_plain() -> bool {
-    let script = "ip link add name a0 type veth peer name b0 && ip link add name c0 type bridge";
-    let layers = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
-    layers.lines().any(|line| line.ends_with("\toverlay"))
-        && machine::answer("unshare", &["--net", "sh", "-c", script]).is_some()
-}
-
 /// Loads them into the user-mode kernel, from the modules that came with it.
 pub(super) fn load_in_user_mode() -> Result<()> {
     modprobe(&NEEDED)?;
