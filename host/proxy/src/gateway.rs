@@ -203,8 +203,12 @@ impl ProxyHttp for Gateway {
             .filter(|_| settings.send_proxy)
             .map(|downstream| downstream.proxy_line().clone());
         let mut way = Way::new(address, line, settings);
+        // A connection that was used before may be closed by its server just now. What may be sent twice is then sent again; what may
+        // not goes over one only where its client did as much, and used a connection again itself (HAProxy's `http-reuse safe`).
+        let may_share = session.req_header().method.is_idempotent()
+            || Downstream::of(session.downstream_session.stream()).is_some_and(Downstream::has_served);
         // Where the last failure was a connection that had been closed, another of the same age is no better.
-        ctx.reused = !fresh && way.take_kept(now);
+        ctx.reused = !fresh && may_share && way.take_kept(now);
         let mut peer = Box::new(attempt.held.peer.clone());
         peer._address = pingora_core::protocols::l4::socket::SocketAddr::Inet(address);
         if ctx.upgrade {

@@ -63,6 +63,8 @@ pub(crate) struct Downstream {
     wanted: AtomicUsize,
     /// Whether Pingora may have more than the last request was.
     ahead: bool,
+    /// Whether a request is over.
+    has_served: bool,
     /// Set while the client takes nothing.
     stuck: Option<Pin<Box<Sleep>>>,
     vitals: Arc<Vitals>,
@@ -96,6 +98,7 @@ impl Downstream {
             given: 0,
             wanted: AtomicUsize::new(UNKNOWN),
             ahead: false,
+            has_served: false,
             stuck: None,
             vitals,
         }
@@ -141,7 +144,13 @@ impl Downstream {
     pub(crate) fn settled(&mut self) {
         // A body is not counted, so after a request with one this is not known.
         self.ahead = std::mem::take(&mut self.given) != std::mem::replace(self.wanted.get_mut(), UNKNOWN);
+        self.has_served = true;
         self.limit.settled();
+    }
+
+    /// Whether this request is not the connection's first.
+    pub(crate) fn has_served(&self) -> bool {
+        self.has_served
     }
 
     /// Whether some of the next request may have been read already, so that it must not be waited for.

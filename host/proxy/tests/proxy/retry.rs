@@ -1,5 +1,6 @@
 //! Servers that cannot be reached, do not answer, or break off.
 
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
@@ -79,6 +80,37 @@ fn a_request_that_may_have_had_an_effect_is_not_sent_twice() {
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
     assert_eq!(client.answer().unwrap().status, 502);
     assert_eq!(origin.seen().iter().filter(|s| s.head.starts_with("POST")).count(), 1);
+}
+
+/// Answers the first request on each connection, and does this with a further one.
+fn once_for_each_connection(then: impl Fn() -> Reply + Send + Sync + 'static) -> Origin {
+    let met = Mutex::new(HashSet::new());
+    Origin::start(move |seen| {
+        let is_first = met.lock().unwrap().insert(seen.connection);
+        if is_first { ok("a") } else { then() }
+    })
+}
+
+#[test]
+fn what_must_not_be_sent_twice_is_not_sent_first_over_a_connection_of_another_client() {
+    // As a server does whose idle limit has just passed.
+    let origin = once_for_each_connection(|| Reply::Close);
+    let site = Site::of(&[&origin]);
+    for _ in 0..3 {
+        assert_eq!(site.client().get("/").status, 200);
+        let mut client = site.client();
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+        assert_eq!(client.answer().unwrap().status, 200);
+    }
+    // Of one client, all but the first are.
+    let origin = Origin::saying("a");
+    let site = Site::of(&[&origin]);
+    let mut client = site.client();
+    for _ in 0..5 {
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+        assert_eq!(client.answer().unwrap().status, 200);
+    }
+    assert_eq!(origin.connections(), 1);
 }
 
 #[test]
