@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -25,6 +25,10 @@ use crate::stats::Trouble;
 use crate::stream::Downstream;
 use crate::upstream::Way;
 use crate::worker::{Ask, Decision, Worker};
+
+/// How soon it is known that a connection which was used before had been closed meanwhile: a way to the server and back, and its
+/// kernel answers.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// The requests of one shard.
 pub(crate) struct Gateway {
@@ -192,7 +196,9 @@ impl ProxyHttp for Gateway {
             if ctx.attempts == 0 {
                 ctx.term = if decision.by == Some(By::Refused) { Term::Refused } else { Term::NoServer };
             }
-            return Error::err(ErrorType::HTTPStatus(503));
+            // A server that had the request and broke off is what this is about, not that there is no other.
+            let status = if ctx.term == Term::ServerError { 502 } else { 503 };
+            return Error::err(ErrorType::HTTPStatus(status));
         };
         ctx.attempts += 1;
         let attempt = Attempt::new(held, index, self.worker, now);
@@ -301,8 +307,9 @@ impl ProxyHttp for Gateway {
         ctx: &mut Exchange,
         _: bool,
     ) -> Box<Error> {
-        // For Pingora every connection is a new one.
-        e.retry.decide_reuse(ctx.reused);
+        // Pingora would send a request again only where its connection was used before. One that may be sent twice may be so
+        // whatever its connection was.
+        e.retry.decide_reuse(true);
         let overdue = Downstream::of(session.downstream_session.stream()).is_some_and(Downstream::is_overdue);
         if overdue {
             // The timer is the client connection's, the fault the server's.
@@ -315,13 +322,16 @@ impl ProxyHttp for Gateway {
         let timed_out = overdue || matches!(e.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
         let trouble = if timed_out { Trouble::Timeout } else { Trouble::Broken };
         ctx.term = if timed_out { Term::ServerTimeout } else { Term::ServerError };
-        // Pingora says so of an idle connection that turned out closed when it was read, not when it was written.
-        let was_closed = e.retry() || (ctx.reused && *e.etype() == ErrorType::WriteError);
-        let may_retry = was_closed
+        // Pingora says so of a connection that turned out closed when it was read, not when it was written.
+        let has_closed = e.retry() || *e.etype() == ErrorType::WriteError;
+        let may_retry = has_closed
+            && !timed_out
             && session.req_header().method.is_idempotent()
             && !session.as_ref().retry_buffer_truncated()
             && session.response_written().is_none();
-        let retry = if may_retry && ctx.reused {
+        // What a server closed because nothing had come is found closed at once. Later, it had the request.
+        let at_once = ctx.attempt.as_ref().is_some_and(|attempt| attempt.started.elapsed() < AT_ONCE);
+        let retry = if may_retry && ctx.reused && at_once {
             ctx.stale = ctx.retry_idle();
             ctx.stale
         } else {

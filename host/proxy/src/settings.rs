@@ -78,7 +78,7 @@ pub enum Key {
 pub struct PoolSettings {
     /// Limits on each attempt.
     pub timeouts: ServerTimeouts,
-    /// Further servers that are tried after one could not be reached; 0 to 8, more is taken as 8.
+    /// Further servers that are tried after one could not be reached, or broke off what may be sent twice; 0 to 8, more is taken as 8.
     pub retries: u32,
     /// What the policy's key is made of.
     pub key: Key,

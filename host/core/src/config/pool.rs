@@ -23,7 +23,7 @@ pub struct Pool {
     /// its query) or `"source"` (the client's address without its port), so that equal requests meet the same server. Absent: a random
     /// number. Weighted round robin without a plugin does not look at it.
     pub key: Option<Key>,
-    /// Further attempts on other servers, if a server cannot be connected to.
+    /// Further attempts on other servers, if a server cannot be connected to, or breaks off what may be sent twice.
     #[serde(
         default = "retries",
         deserialize_with = "super::value::within::<_, _, 0, { MAX_RETRIES as u64 }>"

@@ -114,6 +114,36 @@ fn what_must_not_be_sent_twice_is_not_sent_first_over_a_connection_of_another_cl
 }
 
 #[test]
+fn a_get_whose_server_breaks_off_goes_to_another_and_with_no_other_is_a_502() {
+    let (broken, other) = (Origin::start(|_| Reply::Close), Origin::saying("b"));
+    let site = Site::of(&[&broken, &other]);
+    let mut client = site.client();
+    for _ in 0..10 {
+        assert_eq!(client.get("/").body, "b");
+    }
+    let stats = site.pool.stats();
+    // Each second step of the round robin was a second attempt.
+    assert_eq!((stats.servers[0].broken, stats.servers[0].retries), (10, 10));
+    let site = Site::of(&[&broken]);
+    let before = broken.seen().len();
+    assert_eq!(site.client().get("/").status, 502);
+    assert_eq!(broken.seen().len(), before + 1);
+}
+
+#[test]
+fn a_server_that_had_a_request_for_long_and_breaks_off_had_not_closed_an_idle_connection() {
+    let origin = once_for_each_connection(|| {
+        std::thread::sleep(Duration::from_millis(1_500));
+        Reply::Close
+    });
+    let site = Site::of(&[&origin]);
+    let mut client = site.client();
+    assert_eq!(client.get("/").status, 200);
+    assert_eq!(client.get("/").status, 502);
+    assert_eq!(site.pool.stats().servers[0].broken, 1);
+}
+
+#[test]
 fn a_server_that_never_answers_is_a_504() {
     let origin = Origin::start(|_| {
         Reply::Take(Box::new(|mut tcp| {
