@@ -26,6 +26,9 @@ use crate::stream::Downstream;
 use crate::upstream::Way;
 use crate::worker::{Ask, Decision, Worker};
 
+/// How much later Pingora's own limit is over than ours, where it is there for what ours cannot see.
+const SPARE: Duration = Duration::from_secs(1);
+
 /// How soon it is known that a connection which was used before had been closed meanwhile: a way to the server and back, and its
 /// kernel answers.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -217,9 +220,15 @@ impl ProxyHttp for Gateway {
         ctx.reused = !fresh && may_share && way.take_kept(now);
         let mut peer = Box::new(attempt.held.peer.clone());
         peer._address = pingora_core::protocols::l4::socket::SocketAddr::Inet(address);
-        if ctx.upgrade {
+        let longest = settings.timeouts.response.max(settings.timeouts.read);
+        if !session.as_mut().is_body_empty() {
+            // Where a server takes no more of a body, Pingora waits for an answer and reads nothing more of the client, and it is
+            // by reads that our own limits are kept. As long as they are kept, one of them is over before this one.
+            let client = ctx.route.as_ref().map_or(longest, |route| route.service.client.read);
+            peer.options.read_timeout = Some(longest.max(client) + SPARE);
+        } else if ctx.upgrade {
             // What may become a tunnel is not answered in parts, which is what our own limits are for.
-            peer.options.read_timeout = Some(settings.timeouts.response.max(settings.timeouts.read));
+            peer.options.read_timeout = Some(longest);
         }
         ctx.progress = Some(way.progress().clone());
         peer.options.custom_l4 = Some(Arc::new(way));

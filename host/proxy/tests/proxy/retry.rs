@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use weir_core::schedule::Plan;
-use weir_proxy::{AccessLog, Options, PoolSettings, ServerTimeouts};
+use weir_proxy::{AccessLog, ClientTimeouts, Options, PoolSettings, ServerTimeouts, Service, ServiceTable};
 
 use crate::site::{Kept, Origin, Plans, Reply, Site, eventually, nobody, ok, servers};
 
@@ -141,6 +142,31 @@ fn a_server_that_had_a_request_for_long_and_breaks_off_had_not_closed_an_idle_co
     assert_eq!(client.get("/").status, 200);
     assert_eq!(client.get("/").status, 502);
     assert_eq!(site.pool.stats().servers[0].broken, 1);
+}
+
+#[test]
+fn an_upload_that_a_server_never_takes_is_given_up() {
+    // The kernel takes what fits into its buffers, and nobody takes it from there.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let short = Duration::from_millis(200);
+    let timeouts = ServerTimeouts { response: short, read: short, write: short, ..ServerTimeouts::default() };
+    let settings = PoolSettings { timeouts, ..PoolSettings::default() };
+    let list = servers(&[(listener.local_addr().unwrap(), 1)]);
+    let site = Site::new(list, Plans { settings, ..Plans::default() });
+    let client = ClientTimeouts { read: short, ..ClientTimeouts::default() };
+    let address = ([127, 0, 0, 1], site.port).into();
+    let service = Service { client, ..Service::new("web", vec![address], site.pool.clone()) };
+    site.shards.set_services(ServiceTable::new(vec![service]).unwrap());
+    let mut client = site.client();
+    let length = 32 << 20;
+    client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"));
+    let mut tcp = client.0.get_ref().try_clone().unwrap();
+    let upload = std::thread::spawn(move || tcp.write_all(&vec![b'x'; length]));
+    assert_eq!(client.answer().unwrap().status, 504);
+    eventually("nothing is in flight", || site.shards.stats().in_flight == 0);
+    assert_eq!(site.pool.stats().servers[0].timed_out, 1);
+    drop(client);
+    let _ = upload.join();
 }
 
 #[test]
