@@ -386,6 +386,24 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        head: &mut ResponseHeader,
+        _: &mut Exchange,
+    ) -> Result<()> {
+        // Chunks came with HTTP/1.1 (RFC 9112, 6.1). For an older client the end of the connection is the end of the body.
+        if session.req_header().version < Version::HTTP_11
+            && !head.status.is_informational()
+            && head.remove_header(&TRANSFER_ENCODING).is_some()
+        {
+            // Of what was in chunks, a length says nothing.
+            head.remove_header(&CONTENT_LENGTH);
+            session.set_keepalive(None);
+        }
+        Ok(())
+    }
+
     async fn fail_to_proxy(&self, session: &mut Session, e: &Error, ctx: &mut Exchange) -> FailToProxy {
         let stuck = Downstream::of(session.downstream_session.stream()).is_some_and(Downstream::is_stuck);
         let (status, term) = if stuck { (0, Term::ClientTimeout) } else { answer::verdict(e, ctx.term) };

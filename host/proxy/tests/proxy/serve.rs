@@ -216,6 +216,40 @@ fn connections_with_a_proxy_line_do_not_outlive_their_client() {
 }
 
 #[test]
+fn a_client_of_http_1_0_is_sent_no_chunks() {
+    let origin = Origin::start(|seen| match seen.head.split(' ').nth(1).unwrap() {
+        "/chunks" => {
+            let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+            Reply::Send(head.into())
+        }
+        "/to-the-end" => Reply::SendAndClose(b"HTTP/1.1 200 OK\r\n\r\nabc".to_vec()),
+        _ => ok("abc"),
+    });
+    let site = Site::of(&[&origin]);
+    let ask = |path: &str| format!("GET {path} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    for path in ["/chunks", "/to-the-end"] {
+        let mut client = site.client();
+        client.send(ask(path));
+        let answer = client.answer().unwrap();
+        assert_eq!(answer.header("transfer-encoding"), None, "{path}");
+        assert_eq!(answer.header("connection").as_deref(), Some("close"), "{path}");
+        let mut body = String::new();
+        client.0.read_to_string(&mut body).unwrap();
+        assert_eq!(body, "abc", "{path}");
+    }
+    // A length needs no end of the connection.
+    let mut client = site.client();
+    for _ in 0..2 {
+        client.send(ask("/length"));
+        assert_eq!(client.answer().unwrap().body, "abc");
+    }
+    // Nor does anybody else.
+    let mut client = site.client();
+    client.send("GET /chunks HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.answer().unwrap().header("transfer-encoding").as_deref(), Some("chunked"));
+}
+
+#[test]
 fn requests_that_are_sent_before_the_answer_are_answered_in_order() {
     let origin = Origin::start(|seen| ok(seen.head.split(' ').nth(1).unwrap()));
     let site = Site::of(&[&origin]);
