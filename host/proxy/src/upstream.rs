@@ -32,7 +32,31 @@ const OF_ONE_CLIENT: Duration = Duration::from_secs(1);
 
 thread_local! {
     /// The connections of the current thread's shard that wait for a request.
-    static WAITING: RefCell<Option<Idle<TcpStream>>> = const { RefCell::new(None) };
+    static WAITING: RefCell<Option<Idle<Resting>>> = const { RefCell::new(None) };
+}
+
+/// A connection on which nothing is under way: its server has answered all that it was asked.
+///
+/// Closed by us, it is closed with a reset. Whoever closes first in an orderly way keeps the port for a minute (TIME_WAIT), and where
+/// each client has connections of its own, a node soon has no ports left for a server. Nobody misses the order: all that was said on
+/// it was heard. HAProxy does the same. A connection that its server has closed costs no port, and ends as usual.
+struct Resting(Option<TcpStream>);
+
+impl Resting {
+    fn is_silent(&self) -> bool {
+        self.0.as_ref().is_some_and(is_silent)
+    }
+}
+
+impl Drop for Resting {
+    fn drop(&mut self) {
+        if let Some(tcp) = self.0.take()
+            && is_silent(&tcp)
+        {
+            // Without it the end is an orderly one.
+            let _ = tcp.set_zero_linger();
+        }
+    }
 }
 
 /// Lets the current thread keep this many connections.
@@ -49,7 +73,7 @@ pub(crate) fn remove() {
 pub(crate) fn sweep(now: Instant) {
     WAITING.with_borrow_mut(|waiting| {
         if let Some(idle) = waiting {
-            idle.sweep(now, is_silent);
+            idle.sweep(now, Resting::is_silent);
         }
     });
 }
@@ -95,9 +119,10 @@ impl Way {
 
     /// Takes a connection that was used before; returns whether there is one.
     pub(crate) fn take_kept(&mut self, now: Instant) -> bool {
-        let taken = WAITING.with_borrow_mut(|waiting| waiting.as_mut()?.take(&self.key, now, is_silent));
+        let taken =
+            WAITING.with_borrow_mut(|waiting| waiting.as_mut()?.take(&self.key, now, Resting::is_silent));
         let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner);
-        *kept = taken;
+        *kept = taken.and_then(|mut resting| resting.0.take());
         kept.is_some()
     }
 
@@ -166,7 +191,7 @@ impl Drop for Upstream {
         // The thread may be past its end.
         let _ = WAITING.try_with(|waiting| {
             if let Some(idle) = &mut *waiting.borrow_mut() {
-                idle.put(self.key, tcp, now, self.idle);
+                idle.put(self.key, Resting(Some(tcp)), now, self.idle);
             }
         });
     }

@@ -1,6 +1,6 @@
 //! What happens to a request where nothing goes wrong.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -213,6 +213,24 @@ fn connections_with_a_proxy_line_do_not_outlive_their_client() {
     }
     assert_eq!(origin.connections(), 10);
     eventually("all are closed", || open.load(Ordering::SeqCst) == 0);
+}
+
+#[test]
+fn what_is_closed_unused_leaves_nothing_behind_here() {
+    let (say, said) = std::sync::mpsc::channel();
+    let say = Mutex::new(say);
+    let origin = Origin::start(move |_| {
+        let say = say.lock().unwrap().clone();
+        Reply::Take(Box::new(move |mut tcp| {
+            tcp.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na").unwrap();
+            say.send(tcp.read(&mut [0]).map_err(|e| e.kind())).unwrap();
+        }))
+    });
+    let settings = PoolSettings { send_proxy: true, ..PoolSettings::default() };
+    let site = Site::new(servers(&[(origin.address, 1)]), Plans { settings, ..Plans::default() });
+    assert_eq!(site.client().get("/").status, 200);
+    // A port that waits for late packets (TIME_WAIT) would be the price of an orderly end.
+    assert_eq!(said.recv().unwrap(), Err(ErrorKind::ConnectionReset));
 }
 
 #[test]
