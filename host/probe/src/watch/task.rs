@@ -43,7 +43,10 @@ pub(super) fn start_check(tasks: &mut JoinSet<Outcome>, watched: &Watched) -> Op
                 };
                 Outcome::Seen(seen.into(), counts, load)
             }
-            Err(error @ CheckError::Untried { .. }) => Outcome::Event(Event::CheckUntried(error.to_string())),
+            // Nobody was asked, so it says nothing of the server: a node that is short of ports would take all of them out.
+            Err(error @ (CheckError::Untried { .. } | CheckError::Local { .. })) => {
+                Outcome::Event(Event::CheckUntried(error.to_string()))
+            }
             Err(error) => Outcome::Seen(Observation::Failed(error.to_string()), Err(error.to_string()), None),
         }
     }))

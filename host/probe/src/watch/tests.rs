@@ -436,6 +436,48 @@ impl MakeSocket for Maker {
     }
 }
 
+/// Gives sockets; while it is told to, from a port that has a connection to the server already.
+#[derive(Debug)]
+struct Taken {
+    from: SocketAddr,
+    is_taken: std::sync::atomic::AtomicBool,
+}
+
+impl MakeSocket for Taken {
+    fn make(&self) -> Making<'_> {
+        Box::pin(async {
+            let socket = TcpSocket::new_v4()?;
+            if self.is_taken.load(Ordering::Relaxed) {
+                socket.set_reuseaddr(true)?;
+                socket.bind(self.from)?;
+            }
+            Ok(socket)
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_for_which_this_node_has_no_port_says_nothing_of_the_server() {
+    let (listening, address) = listener().await;
+    accepting(listening);
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let from = socket.local_addr().unwrap();
+    let _taken = socket.connect(address).await.unwrap();
+    let maker = Arc::new(Taken { from, is_taken: false.into() });
+    let (watch, mut changes) = watch();
+    let mut server = tcp("a", address);
+    server.check = server.check.map(|check| Check { sockets: Sockets::Of(Arc::clone(&maker) as _), ..check });
+    watch.set(vec![server]);
+    until(&mut changes, "a", State::Up).await;
+    maker.is_taken.store(true, Ordering::Relaxed);
+    let status = changes.recv().await.unwrap().1;
+    assert!(status.untried.as_deref().is_some_and(|why| why.contains("this node cannot")), "{status:?}");
+    tokio::time::sleep(SECOND * 60).await;
+    assert_eq!(state_of(&watch, "a").await.state, State::Up);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_check_without_a_socket_says_nothing_of_the_server() {
     let (listening, address) = listener().await;
