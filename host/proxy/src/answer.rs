@@ -45,6 +45,11 @@ pub(crate) const fn error(status: u16) -> Answer {
     Answer { status, kind: "text/plain", body }
 }
 
+/// [`error`] 431 as it is sent, for a head that Pingora has not come to the end of: then there is no session to send it with.
+pub(crate) const HEAD_TOO_LARGE: &str = "HTTP/1.1 431 Request Header Fields Too Large\r\n\
+     Content-Type: text/plain\r\nContent-Length: 36\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n\
+     431 Request Header Fields Too Large\n";
+
 /// Status and reason of a request that failed. 0: there is nobody left to answer.
 pub(crate) fn verdict(e: &Error, known: Term) -> (u16, Term) {
     if let ErrorType::HTTPStatus(status) = e.etype() {

@@ -28,6 +28,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
+use crate::answer;
 use crate::proxy_line::ProxyLine;
 use crate::service::normal;
 use crate::settings::ClientTimeouts;
@@ -38,6 +39,8 @@ use limit::{Limit, Phase};
 const HOLD: usize = 8 * 1024;
 /// A buffer up to this size stays with a connection that is not writing.
 const KEEP: usize = 2 * 1024;
+/// Reads of a head that is refused, at most.
+const LEFT_UNREAD: usize = 64;
 /// No request is that long.
 const UNKNOWN: usize = usize::MAX;
 
@@ -277,6 +280,23 @@ impl Downstream {
         }
     }
 
+    /// Answers a head that is too large before it has ended: Pingora would read a megabyte of it, and parse all of that anew at each
+    /// read. An error, which makes Pingora close the connection; what is held is sent then.
+    fn refuse_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> io::Error {
+        let before = buf.filled().len();
+        // What is left unread when the connection is closed resets it, and the answer may never be seen.
+        for _ in 0..LEFT_UNREAD {
+            let read = Pin::new(&mut self.tcp).poll_read(cx, buf);
+            let came = buf.filled().len() - before;
+            buf.set_filled(before);
+            if !matches!(read, Poll::Ready(Ok(()))) || came == 0 {
+                break;
+            }
+        }
+        self.held.extend_from_slice(answer::HEAD_TOO_LARGE.as_bytes());
+        io::Error::new(io::ErrorKind::InvalidData, "the head of a request is too large")
+    }
+
     fn forget(&mut self) {
         self.sent = 0;
         self.held.clear();
@@ -305,6 +325,10 @@ impl fmt::Debug for Downstream {
 impl AsyncRead for Downstream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        // All of it is this head: if that had ended, nobody would read on.
+        if this.limit.is(Phase::Head) && this.given > this.vitals.node.max_head {
+            return Poll::Ready(Err(this.refuse_head(cx, buf)));
+        }
         let before = buf.filled().len();
         let read = if this.limit.holds_back() {
             this.poll_early(cx, buf)

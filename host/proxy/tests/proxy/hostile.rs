@@ -58,6 +58,25 @@ fn a_head_that_is_too_large_is_refused() {
 }
 
 #[test]
+fn a_head_that_is_too_large_is_refused_before_it_ends() {
+    let origin = Origin::saying("a");
+    let options = Options { max_head: 8 * 1024, ..Options::default() };
+    let site = Site::new(servers(&[(origin.address, 1)]), Plans { options, ..Plans::default() });
+    let mut client = site.client();
+    // What was read before, a body included, is not of this head.
+    client.send(format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n{}", "x".repeat(9_000)));
+    assert_eq!(client.answer().unwrap().status, 200);
+    client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "x".repeat(7_000)));
+    client.send("\r\n\r\n");
+    assert_eq!(client.answer().unwrap().status, 200);
+    client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "x".repeat(9_000)));
+    let answer = client.answer().unwrap();
+    assert_eq!((answer.status, answer.header("connection").as_deref()), (431, Some("close")));
+    assert!(client.is_over());
+    eventually("it is counted", || site.shards.stats().malformed == 1);
+}
+
+#[test]
 fn a_client_that_goes_away_leaves_no_request_in_flight() {
     let (go, wait) = mpsc::channel::<()>();
     let wait = Mutex::new(wait);
