@@ -46,7 +46,7 @@ pub struct Settings {
     pub version: Option<String>,
     /// Makes and judges cookies; `None` ignores them.
     pub secrets: Option<Secrets>,
-    /// Whether policies are told the client subnet that a resolver sends.
+    /// Whether policies are told the client subnet that a resolver sends; otherwise it is as if none had come.
     pub subnet: bool,
     /// Tenths of a second that an idle TCP connection is kept, told to clients that ask (RFC 7828); `None` tells nothing.
     pub keepalive: Option<u16>,
@@ -167,6 +167,8 @@ impl Responder {
             None => Some(Options::default()),
         };
         let Some(options) = options else { return refuse(Rcode::FORMERR, out) };
+        // Of a subnet that nobody is to be told of nothing is taken: the answer is the resolver's own.
+        let options = Options { subnet: options.subnet.filter(|_| self.settings.subnet), ..options };
         let (proof, cookie) = match (&self.settings.secrets, options.cookie) {
             (Some(secrets), Some((client, server))) => {
                 let (proof, cookie) = secrets.judge(client, server, request.from, request.now);

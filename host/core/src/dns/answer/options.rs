@@ -37,7 +37,7 @@ impl<'q> Extras<'q> {
         Self {
             nsid: Some(settings.nsid.as_slice()).filter(|n| asked.nsid && !n.is_empty()),
             cookie,
-            subnet: asked.subnet.filter(|_| settings.subnet),
+            subnet: asked.subnet,
             keepalive: settings.keepalive.filter(|_| asked.keepalive && transport.tells_keepalive()),
             is_padded: asked.padding && transport.is_padded(),
         }
