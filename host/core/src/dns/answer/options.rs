@@ -43,6 +43,11 @@ impl<'q> Extras<'q> {
         }
     }
 
+    /// A cookie, or nothing.
+    pub(super) const fn only(cookie: Option<Cookie>) -> Self {
+        Self { nsid: None, cookie, subnet: None, keepalive: None, is_padded: false }
+    }
+
     /// Whether the answer is made so long that its length says little. What fills it is written by [`crate::dns::wire::Writer`],
     /// which knows the length.
     pub(super) const fn is_padded(&self) -> bool {
