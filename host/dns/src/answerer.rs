@@ -9,7 +9,7 @@ use weir_core::dns::answer::{How, Reply, Request, Responder, Transport};
 use weir_core::dns::cookie::Proof;
 use weir_core::dns::name::Name;
 use weir_core::dns::policy::{Deciders, Origin};
-use weir_core::dns::ratelimit::{Limiter, Limits, Verdict};
+use weir_core::dns::ratelimit::{Limiter, Verdict};
 use weir_core::dns::wire::{self, Received};
 use weir_core::time::Moment;
 
@@ -22,37 +22,33 @@ pub(crate) struct Answerer {
     shared: Arc<Shared>,
     serving: Arc<Serving>,
     deciders: Deciders,
-    limiter: Limiter,
-    limits: Limits,
+    limiter: Arc<Limiter>,
     known: Known,
-    key: [u8; 16],
     turn: u32,
     now: Moment,
     wall: SystemTime,
+    /// Of `wall`, for cookies.
+    seconds: u32,
     pub(crate) stats: Stats,
     shown: Arc<Shown>,
     lines: Option<Lines>,
 }
 
 impl Answerer {
-    /// For the thread with this number. `key` is random and secret.
-    pub(crate) fn new(shared: &Arc<Shared>, worker: usize, shown: Arc<Shown>, key: [u8; 16]) -> Self {
-        let serving = shared.serving.load_full();
-        let limits = shared.part_of(serving.limits);
-        let seed = u64::from_le_bytes(*key.first_chunk().unwrap_or(&[0; 8]));
+    /// For the thread with this number. `seed` is random and secret.
+    pub(crate) fn new(shared: &Arc<Shared>, worker: usize, shown: Arc<Shown>, seed: u64) -> Self {
         Self {
             deciders: Deciders::new(worker, shared.table.load_full(), seed),
-            limiter: Limiter::new(limits, key),
-            limits,
+            limiter: shared.limiter.load_full(),
             known: Known::new(seed),
-            key,
             turn: u32::try_from(seed & 0xffff_ffff).unwrap_or_default(),
             now: Moment::ZERO,
             wall: SystemTime::now(),
+            seconds: 0,
             stats: Stats::default(),
             shown,
             lines: shared.log.as_ref().map(Lines::of),
-            serving,
+            serving: shared.serving.load_full(),
             shared: Arc::clone(shared),
         }
     }
@@ -62,17 +58,19 @@ impl Answerer {
         let since = Instant::now().saturating_duration_since(self.shared.origin);
         self.now = Moment::ZERO.after(since);
         self.wall = SystemTime::now();
+        let since = self.wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        self.seconds = u32::try_from(since & 0xffff_ffff).unwrap_or_default();
+        // The table before the zones: a policy is taken out after the zones that name it, so where it lacks one, so do these. And once more
+        // behind new zones: a policy is put in before the zones that name it.
+        let mut table = self.shared.table.load();
         let serving = self.shared.serving.load();
         if !Arc::ptr_eq(&serving, &self.serving) {
-            let limits = self.shared.part_of(serving.limits);
-            if limits != self.limits {
-                self.limiter = Limiter::new(limits, self.key);
-                self.limits = limits;
-            }
+            self.limiter = self.shared.limiter.load_full();
             self.serving = Arc::clone(&serving);
             self.known.clear();
+            table = self.shared.table.load();
         }
-        self.deciders.at(self.now, &self.shared.table.load());
+        self.deciders.at(self.now, &table);
     }
 
     /// The batch has ended: shows what was counted.
@@ -105,19 +103,17 @@ impl Answerer {
         self.stats.query(transport, client.is_ipv6());
         self.turn = self.turn.wrapping_add(1);
         let Serving { zones, responder, .. } = &*self.serving;
-        let mut limit = Limit { limiter: &mut self.limiter, client, now: self.now };
+        let limit = Limit { limiter: &self.limiter, client, now: self.now };
+        let request = Request { message, from: client, transport, now: self.seconds, turn: self.turn };
         // A line of the log says more of an answer than is kept of it.
         let remembers = transport.is_datagram() && self.lines.is_none();
         if remembers && let Some(said) = self.known.say(message, self.turn, out) {
             self.stats.truncated += u64::from(said.truncated);
-            limit.apply(said.how, responder, message, out, &mut self.stats);
+            limit.apply(said.how, responder, &request, out, &mut self.stats);
             self.stats.answer(said.rcode, said.how);
             return;
         }
         self.deciders.take_origin();
-        let since = self.wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let now = u32::try_from(since & 0xffff_ffff).unwrap_or_default();
-        let request = Request { message, from: client, transport, now, turn: self.turn };
         let Some(reply) = responder.respond(&request, zones, &mut self.deciders, out) else {
             self.stats.unanswerable += 1;
             return;
@@ -133,7 +129,7 @@ impl Answerer {
         if reply.proof == Proof::Valid {
             self.stats.cookies += 1;
         } else if transport.is_datagram() {
-            cut = limit.apply(reply.how, responder, message, out, &mut self.stats).or(cut);
+            cut = limit.apply(reply.how, responder, &request, out, &mut self.stats).or(cut);
         }
         self.stats.answer(reply.rcode, reply.how);
         let origin = self.deciders.take_origin();
@@ -148,7 +144,7 @@ impl Answerer {
 
 /// Whether a client has had enough.
 struct Limit<'l> {
-    limiter: &'l mut Limiter,
+    limiter: &'l Limiter,
     client: IpAddr,
     now: Moment,
 }
@@ -156,17 +152,17 @@ struct Limit<'l> {
 impl Limit<'_> {
     /// Cuts an answer in a datagram where this is so, and says how.
     fn apply(
-        &mut self,
+        &self,
         how: How,
         responder: &Responder,
-        message: &[u8],
+        request: &Request<'_>,
         out: &mut Vec<u8>,
         stats: &mut Stats,
     ) -> Option<&'static str> {
         match self.limiter.judge(self.client, how, self.now) {
             Verdict::Send => None,
             Verdict::Truncate => {
-                responder.truncated(message, out);
+                responder.truncated(request, out);
                 stats.slipped += 1;
                 Some("slipped")
             }

@@ -15,7 +15,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use weir_core::dns::answer::{Responder, Transport};
 use weir_core::dns::policy::Table;
-use weir_core::dns::ratelimit::Limits;
+use weir_core::dns::ratelimit::{Limiter, Limits};
 use weir_core::dns::zone::Zones;
 
 use crate::answerer::Answerer;
@@ -82,16 +82,10 @@ pub enum StartError {
 pub(crate) struct Shared {
     pub(crate) serving: ArcSwap<Serving>,
     pub(crate) table: ArcSwap<Table>,
+    /// With the limits of `serving`.
+    pub(crate) limiter: ArcSwap<Limiter>,
     pub(crate) log: Option<QueryLog>,
     pub(crate) origin: Instant,
-    threads: u32,
-}
-
-impl Shared {
-    /// One thread's part of the limits: the kernel spreads the clients of a network over the threads of an address by their ports.
-    pub(crate) fn part_of(&self, limits: Limits) -> Limits {
-        Limits { per_second: limits.per_second.div_ceil(self.threads), ..limits }
-    }
 }
 
 /// Where tables are published.
@@ -164,13 +158,12 @@ impl Server {
         };
         let encrypted = options.encrypted.map(|encrypted| encrypted.bind(limits)).transpose()?;
         let listening = sockets.iter().map(|s| s.tcp.local_addr()).collect::<io::Result<_>>()?;
-        let threads = u32::try_from(options.threads.max(1)).unwrap_or(u32::MAX);
         let shared = Shared {
+            limiter: ArcSwap::from_pointee(Limiter::new(serving.limits, random()?)),
             serving: ArcSwap::from_pointee(serving),
             table: ArcSwap::from_pointee(Table::default()),
             log: options.log,
             origin: Instant::now(),
-            threads,
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -224,11 +217,10 @@ impl Server {
     }
 
     fn answerer(&mut self) -> io::Result<Answerer> {
-        let mut key = [0; 16];
-        File::open("/dev/urandom")?.read_exact(&mut key)?;
+        let seed = u64::from_le_bytes(random()?);
         let shown = Shown::new();
         self.counters.push(Arc::clone(&shown));
-        Ok(Answerer::new(&self.shared, self.counters.len() - 1, shown, key))
+        Ok(Answerer::new(&self.shared, self.counters.len() - 1, shown, seed))
     }
 
     /// The addresses that are listened to, with the ports that were free where the options had 0.
@@ -251,8 +243,13 @@ impl Server {
         self.shared.serving.load_full()
     }
 
-    /// Answers from this, from the next batch of queries on.
+    /// Answers from this, from the next batch of queries on. Tables with the policies that its zones name are to be published before,
+    /// and such as lack those of the zones before it after.
     pub fn set_serving(&self, serving: Serving) {
+        let limiter = self.shared.limiter.load();
+        if limiter.limits() != serving.limits {
+            self.shared.limiter.store(Arc::new(limiter.with(serving.limits)));
+        }
         self.shared.serving.store(Arc::new(serving));
     }
 
@@ -281,6 +278,12 @@ impl Server {
     }
 }
 
+fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
@@ -295,7 +298,9 @@ impl Drop for Server {
 
 #[cfg(test)]
 mod tests {
+    use weir_core::config;
     use weir_core::dns::name::Name;
+    use weir_core::dns::policy::{Candidate, Policy, StateFile};
     use weir_core::dns::zonefile;
 
     use super::*;
@@ -309,24 +314,112 @@ mod tests {
         Serving { zones: Zones::new([zone.unwrap()]).unwrap(), responder: Responder::default(), limits }
     }
 
-    #[test]
-    fn a_message_that_comes_again_is_limited_like_any_other_and_answered_from_the_zones_of_now() {
-        let options = Options {
+    fn options() -> Options {
+        Options {
             listen: vec!["127.0.0.1:0".parse().unwrap()],
             threads: 1,
             connections: 1,
             idle: Duration::from_secs(1),
             encrypted: None,
             log: None,
-        };
-        let mut server = Server::bind(options, serving("192.0.2.1", 5)).unwrap();
-        let mut answerer = server.answerer().unwrap();
+        }
+    }
+
+    /// The answer to the question for the address of `www`.
+    fn ask(answerer: &mut Answerer) -> Vec<u8> {
         let message = b"\0\x07\0\0\0\x01\0\0\0\0\0\0\x03www\x01a\x04test\0\0\x01\0\x01";
-        let ask = |answerer: &mut Answerer| {
-            let mut out = Vec::new();
-            answerer.answer(message, "192.0.2.9:53".parse().unwrap(), Transport::Udp, &mut out);
-            out
+        let mut out = Vec::new();
+        answerer.answer(message, "192.0.2.9:53".parse().unwrap(), Transport::Udp, &mut out);
+        out
+    }
+
+    #[test]
+    fn a_network_has_one_limit_at_all_threads_together_and_all_of_it_at_one() {
+        for ways in [[20, 0], [0, 20], [10, 10], [3, 17]] {
+            let two = Options { threads: 2, ..options() };
+            let mut server = Server::bind(two, serving("192.0.2.1", 5)).unwrap();
+            let mut answerers = [server.answerer().unwrap(), server.answerer().unwrap()];
+            let given = |answerers: &mut [Answerer; 2]| {
+                let asked = answerers.iter_mut().zip(ways).flat_map(|(answerer, count)| {
+                    answerer.begin();
+                    (0..count).map(|_| usize::from(!ask(answerer).is_empty())).collect::<Vec<_>>()
+                });
+                asked.sum::<usize>()
+            };
+            let began = Instant::now();
+            // A fifth of a second later one more is due.
+            let due = || usize::try_from(began.elapsed().as_millis() / 200 + 1).unwrap();
+            let first = given(&mut answerers);
+            assert!((5..=5 + due()).contains(&first), "{ways:?}: {first}");
+            // Zones that are others under the same limits are no way around.
+            server.set_serving(serving("192.0.2.2", 5));
+            let both = first + given(&mut answerers);
+            assert!(both <= 5 + due(), "{ways:?}: {both}");
+            server.set_serving(serving("192.0.2.2", 10));
+            assert!((10..=10 + 2 * due()).contains(&given(&mut answerers)), "{ways:?}");
+        }
+    }
+
+    /// A zone whose `www` is decided by a policy of this name.
+    fn deciding(policy: &str) -> Serving {
+        let text = format!(
+            "$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns.example.net.\nwww A 192.0.2.1\n_policy.www TXT \"{policy}\"\n"
+        );
+        let mut include = |path: &str, _: &str| Err(format!("no {path} here"));
+        let zone = zonefile::read(&Name::parse("a.test").unwrap(), "a.test", text.as_bytes(), &mut include);
+        let limits = Limits { per_second: 0, ..Limits::default() };
+        Serving { zones: Zones::new([zone.unwrap()]).unwrap(), responder: Responder::default(), limits }
+    }
+
+    /// Policies of these names, each with the address 198.51.100.1.
+    fn table(names: &[&str]) -> Table {
+        let text = "version = 1\n[nodes.n]\nroles = [\"dns\"]\n[dns.policies.p]\naddresses = [{ address = \"198.51.100.1\" }]\n";
+        let fleet = config::parse("fleet.toml", text).unwrap();
+        let config = fleet.dns.policies.values().next().unwrap();
+        let policy = |name: &&str| {
+            let known = StateFile::default();
+            let candidates =
+                config.addresses.iter().map(|a| Candidate::new(config, a, None, &known)).collect();
+            Arc::new(Policy::new((*name).into(), config, candidates, None))
         };
+        Table::new(names.iter().map(policy))
+    }
+
+    #[test]
+    fn a_zone_is_never_seen_without_the_policy_that_it_names() {
+        let mut server = Server::bind(options(), deciding("a")).unwrap();
+        let tables = server.tables();
+        tables.publish(table(&["a"]));
+        let mut answerer = server.answerer().unwrap();
+        let ended = AtomicBool::new(false);
+        let asked = std::thread::scope(|scope| {
+            let asking = scope.spawn(|| {
+                let mut asked = 0;
+                while !ended.load(Ordering::Relaxed) {
+                    answerer.begin();
+                    assert!(ask(&mut answerer).ends_with(&[198, 51, 100, 1]), "after {asked}");
+                    asked += 1;
+                }
+                asked
+            });
+            for (old, new) in [("a", "b"), ("b", "a")].into_iter().cycle().take(10_000) {
+                tables.publish(table(&[old, new]));
+                server.set_serving(deciding(new));
+                tables.publish(table(&[new]));
+                if asking.is_finished() {
+                    break;
+                }
+            }
+            ended.store(true, Ordering::Relaxed);
+            asking.join().unwrap()
+        });
+        assert!(asked > 0);
+    }
+
+    #[test]
+    fn a_message_that_comes_again_is_limited_like_any_other_and_answered_from_the_zones_of_now() {
+        let mut server = Server::bind(options(), serving("192.0.2.1", 5)).unwrap();
+        let mut answerer = server.answerer().unwrap();
         answerer.begin();
         let answers: Vec<_> = (0..20).map(|_| ask(&mut answerer)).filter(|out| !out.is_empty()).collect();
         assert_eq!(answers.len(), 5);

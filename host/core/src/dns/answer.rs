@@ -19,7 +19,7 @@ pub use transport::Transport;
 
 use std::net::IpAddr;
 
-use super::cookie::{Proof, Secrets};
+use super::cookie::{Cookie, Proof, Secrets};
 use super::name::{InlineName, Name};
 use super::record::Type;
 use super::wire::{Flags, Message, Opt, OptRecord, Options, Question, Rcode, Received, Writer, class, read};
@@ -46,7 +46,7 @@ pub struct Settings {
     pub version: Option<String>,
     /// Makes and judges cookies; `None` ignores them.
     pub secrets: Option<Secrets>,
-    /// Whether policies are told the client subnet that a resolver sends.
+    /// Whether policies are told the client subnet that a resolver sends; otherwise it is as if none had come.
     pub subnet: bool,
     /// Tenths of a second that an idle TCP connection is kept, told to clients that ask (RFC 7828); `None` tells nothing.
     pub keepalive: Option<u16>,
@@ -167,13 +167,9 @@ impl Responder {
             None => Some(Options::default()),
         };
         let Some(options) = options else { return refuse(Rcode::FORMERR, out) };
-        let (proof, cookie) = match (&self.settings.secrets, options.cookie) {
-            (Some(secrets), Some((client, server))) => {
-                let (proof, cookie) = secrets.judge(client, server, request.from, request.now);
-                (proof, Some(cookie))
-            }
-            _ => (Proof::None, None),
-        };
+        // Of a subnet that nobody is to be told of nothing is taken: the answer is the resolver's own.
+        let options = Options { subnet: options.subnet.filter(|_| self.settings.subnet), ..options };
+        let (proof, cookie) = self.judge(&options, request).unzip();
         let extras = Extras::new(&self.settings, &options, cookie, request.transport);
         let mut answer =
             Answer { responder: self, request, message: &message, options: &options, extras: &extras };
@@ -183,7 +179,7 @@ impl Responder {
             None if cookie.is_some() => answer.code(Rcode::NOERROR, out),
             None => answer.code(Rcode::FORMERR, out),
         };
-        reply.proof = proof;
+        reply.proof = proof.unwrap_or_default();
         if options != Options::default() {
             // What is answered to options is for this client, at this time.
             reply.turns = 0;
@@ -193,20 +189,42 @@ impl Responder {
 
     /// Writes the answer that has nothing but TC set, so that the client comes back over TCP: for a client that has had
     /// enough (see [`super::ratelimit`]). False where there is none.
-    pub fn truncated(&self, message: &[u8], out: &mut Vec<u8>) -> bool {
+    ///
+    /// It has a cookie where the query has one: a client whose cookie has become too old is limited for just that, and learns a new one
+    /// here (RFC 7873 §5.2.4). That makes nobody's flood larger: the query has at least 12 bytes of a cookie, the answer 28.
+    pub fn truncated(&self, request: &Request<'_>, out: &mut Vec<u8>) -> bool {
         out.clear();
-        let (Received::Message(message) | Received::Malformed(message)) = read(message) else { return false };
+        let (message, is_read) = match read(request.message) {
+            Received::Unanswerable => return false,
+            Received::Malformed(message) => (message, false),
+            Received::Message(message) => (message, true),
+        };
+        let options = message.opt.filter(|opt| is_read && opt.version == 0).and_then(|opt| opt.options());
+        let cookie = options.and_then(|options| self.judge(&options, request)).map(|(_, cookie)| cookie);
+        let extras = Extras::only(cookie);
+        let (bytes, length) = extras.write(None);
         let flags = Flags { authoritative: false, truncated: true };
-        self.refuse(&message, Rcode::NOERROR, flags, out);
+        self.empty(&message, Rcode::NOERROR, flags, bytes.get(..length).unwrap_or_default(), out);
         true
+    }
+
+    /// What the cookie of a query proves, and that of its answer; `None` where it has none, or cookies are not spoken of.
+    fn judge(&self, options: &Options<'_>, request: &Request<'_>) -> Option<(Proof, Cookie)> {
+        let (client, server) = options.cookie?;
+        Some(self.settings.secrets.as_ref()?.judge(client, server, request.from, request.now))
     }
 
     /// An answer without any option or record.
     fn refuse<'z>(&self, message: &Message<'_>, rcode: Rcode, flags: Flags, out: &mut Vec<u8>) -> Reply<'z> {
-        let writer = Writer::new(out, usize::from(PLAIN_SIZE), message.question.as_ref());
-        let opt = message.opt.map(|asked| self.opt(&asked, &[], false));
-        writer.finish(&message.header, rcode, flags, opt);
+        self.empty(message, rcode, flags, &[], out);
         Reply::of(rcode, How::Protocol)
+    }
+
+    /// An answer without any record.
+    fn empty(&self, message: &Message<'_>, rcode: Rcode, flags: Flags, options: &[u8], out: &mut Vec<u8>) {
+        let writer = Writer::new(out, usize::from(PLAIN_SIZE), message.question.as_ref());
+        let opt = message.opt.map(|asked| self.opt(&asked, options, false));
+        writer.finish(&message.header, rcode, flags, opt);
     }
 
     fn opt<'o>(&self, asked: &Opt<'_>, options: &'o [u8], is_padded: bool) -> OptRecord<'o> {

@@ -6,11 +6,17 @@
 //! clients are not to be counted at all: ask [`Limiter`] only where the proof is not
 //! [`super::cookie::Proof::Valid`] and the query came in a datagram.
 //!
+//! All threads count in one table. A network is what a forged flood aims at, whatever its ports and whichever of the server's addresses
+//! it asks, so the limit must be that of the whole server; and a resolver that asks from one port must have all of it. The kernel
+//! hands a port to one thread, always the same, so that a table for each thread fails one of the two: with a part of the limit a resolver of one
+//! port has no more than that part, with the whole limit a flood from many ports has it as often as there are threads.
+//!
 //! The table has a fixed size. Two networks may share a bucket: a flood can then cost a bystander some
 //! answers over UDP, and never memory. The secret key keeps anybody from choosing whom he meets.
 
 use std::hash::Hasher;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use siphasher::sip::SipHasher13;
 
@@ -21,8 +27,8 @@ use crate::time::Moment;
 const V4_PREFIX: u32 = 24;
 const V6_PREFIX: u32 = 56;
 
-/// What one answer costs, in the unit of buckets: a million, so that a microsecond at one answer a second counts.
-const ANSWER: u64 = 1_000_000;
+/// A second in the unit of buckets, nanoseconds: fine enough for a million answers in each.
+const SECOND: u64 = 1_000_000_000;
 
 /// How much is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,17 +61,15 @@ pub enum Verdict {
     Drop,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 struct Bucket {
-    /// What has been used and has not yet been refilled, in the unit of [`ANSWER`], as of `at`.
-    used: u64,
-    /// In ticks of 64 microseconds, modulo 2^32: three days.
-    at: u32,
+    /// When all that was answered is paid for, at one answer in each `1 / per_second`; in nanoseconds.
+    paid: AtomicU64,
     /// Answers over the limit so far.
-    over: u32,
+    over: AtomicU32,
 }
 
-/// Counts answers. One for each thread that answers, each with its part of the limit.
+/// Counts answers, of all threads together.
 #[derive(Debug)]
 pub struct Limiter {
     limits: Limits,
@@ -78,29 +82,35 @@ impl Limiter {
     pub fn new(limits: Limits, key: [u8; 16]) -> Self {
         const MOST: usize = 1 << 24;
         let size = limits.buckets.clamp(1, MOST).next_power_of_two();
-        Self { limits, key, buckets: vec![Bucket::default(); size].into() }
+        let buckets = std::iter::repeat_with(Bucket::default).take(size).collect();
+        Self { limits, key, buckets }
     }
 
-    /// Whether an answer of this kind may go to this client.
-    pub fn judge(&mut self, client: IpAddr, how: How, now: Moment) -> Verdict {
-        let rate = u64::from(self.limits.per_second);
-        if rate == 0 {
+    /// How much is allowed.
+    pub const fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Another one of the same key, under which everybody starts anew.
+    #[must_use]
+    pub fn with(&self, limits: Limits) -> Self {
+        Self::new(limits, self.key)
+    }
+
+    /// Whether an answer of this kind may go to this client. Threads need not agree to the microsecond on what time it is.
+    pub fn judge(&self, client: IpAddr, how: How, now: Moment) -> Verdict {
+        // No limit at all divides by nothing.
+        let Some(each) = SECOND.checked_div(self.limits.per_second.into()) else { return Verdict::Send };
+        let Some(bucket) = self.buckets.get(self.bucket_of(client, how)) else { return Verdict::Send };
+        let now = now.as_micros().saturating_mul(1000);
+        let latest = now.saturating_add(u64::from(self.limits.burst.max(1)).saturating_mul(SECOND));
+        // Nothing else is read for what is found here, so any order does.
+        let pay = |paid: u64| Some(paid.max(now).saturating_add(each)).filter(|paid| *paid <= latest);
+        if bucket.paid.fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay).is_ok() {
             return Verdict::Send;
         }
-        let number = self.bucket_of(client, how);
-        let most = rate.saturating_mul(u64::from(self.limits.burst.max(1))).saturating_mul(ANSWER);
-        let ticks = ticks(now);
-        let Some(bucket) = self.buckets.get_mut(number) else { return Verdict::Send };
-        // After a silence of more than three days the difference is too small: a little less is refilled.
-        let passed = u64::from(ticks.wrapping_sub(bucket.at)).saturating_mul(TICK_MICROS);
-        bucket.used = bucket.used.saturating_sub(passed.saturating_mul(rate));
-        bucket.at = ticks;
-        if bucket.used.saturating_add(ANSWER) <= most {
-            bucket.used = bucket.used.saturating_add(ANSWER);
-            return Verdict::Send;
-        }
-        bucket.over = bucket.over.wrapping_add(1);
-        match bucket.over.checked_rem(self.limits.slip) {
+        let over = bucket.over.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        match over.checked_rem(self.limits.slip) {
             Some(0) => Verdict::Truncate,
             _ => Verdict::Drop,
         }
@@ -130,12 +140,6 @@ const fn class_of(how: How) -> u8 {
     }
 }
 
-const TICK_MICROS: u64 = 64;
-
-fn ticks(now: Moment) -> u32 {
-    u32::try_from((now.as_micros() / TICK_MICROS) & u64::from(u32::MAX)).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,39 +157,51 @@ mod tests {
     }
 
     /// How many of this many answers at one moment are sent.
-    fn sent(limiter: &mut Limiter, client: &str, how: How, now: Moment, count: usize) -> usize {
+    fn sent(limiter: &Limiter, client: &str, how: How, now: Moment, count: usize) -> usize {
         (0..count).filter(|_| limiter.judge(ip(client), how, now) == Verdict::Send).count()
     }
 
     #[test]
     fn a_network_has_its_burst_at_once_and_then_its_rate() {
-        let mut l = limiter(10, 5, 0);
-        assert_eq!(sent(&mut l, "192.0.2.1", How::Data, at(0), 100), 50);
-        assert_eq!(sent(&mut l, "192.0.2.1", How::Data, at(99_000), 10), 0, "a tenth of a second for each");
-        assert_eq!(sent(&mut l, "192.0.2.1", How::Data, at(1_000_100), 100), 10);
-        assert_eq!(
-            sent(&mut l, "192.0.2.1", How::Data, at(60_000_000), 100),
-            50,
-            "and no more than the burst"
-        );
+        let l = limiter(10, 5, 0);
+        assert_eq!(sent(&l, "192.0.2.1", How::Data, at(0), 100), 50);
+        assert_eq!(sent(&l, "192.0.2.1", How::Data, at(99_000), 10), 0, "a tenth of a second for each");
+        assert_eq!(sent(&l, "192.0.2.1", How::Data, at(1_000_100), 100), 10);
+        assert_eq!(sent(&l, "192.0.2.1", How::Data, at(60_000_000), 100), 50, "and no more than the burst");
     }
 
     #[test]
     fn a_network_is_counted_together_and_others_are_not() {
-        let mut l = limiter(10, 1, 0);
-        assert_eq!(sent(&mut l, "192.0.2.1", How::Data, at(0), 10), 10);
-        assert_eq!(sent(&mut l, "192.0.2.200", How::Data, at(0), 10), 0);
-        assert_eq!(sent(&mut l, "192.0.3.1", How::Data, at(0), 10), 10);
-        assert_eq!(sent(&mut l, "2001:db8:0:100::1", How::Data, at(0), 10), 10);
-        assert_eq!(sent(&mut l, "2001:db8:0:1ff::9", How::Data, at(0), 10), 0);
-        assert_eq!(sent(&mut l, "2001:db8:0:200::1", How::Data, at(0), 10), 10);
+        let l = limiter(10, 1, 0);
+        assert_eq!(sent(&l, "192.0.2.1", How::Data, at(0), 10), 10);
+        assert_eq!(sent(&l, "192.0.2.200", How::Data, at(0), 10), 0);
+        assert_eq!(sent(&l, "192.0.3.1", How::Data, at(0), 10), 10);
+        assert_eq!(sent(&l, "2001:db8:0:100::1", How::Data, at(0), 10), 10);
+        assert_eq!(sent(&l, "2001:db8:0:1ff::9", How::Data, at(0), 10), 0);
+        assert_eq!(sent(&l, "2001:db8:0:200::1", How::Data, at(0), 10), 10);
+    }
+
+    #[test]
+    fn threads_that_count_at_the_same_time_give_no_answer_twice() {
+        const THREADS: usize = 4;
+        let l = limiter(100_000, 5, 0);
+        let all_there = std::sync::Barrier::new(THREADS);
+        let count = || {
+            all_there.wait();
+            sent(&l, "192.0.2.1", How::Data, at(0), 400_000)
+        };
+        let given: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(count)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(given, 500_000);
     }
 
     #[test]
     fn kinds_of_answers_are_counted_apart() {
-        let mut l = limiter(10, 1, 0);
+        let l = limiter(10, 1, 0);
         for how in [How::Data, How::Wildcard, How::NoName, How::Referral, How::Protocol] {
-            assert_eq!(sent(&mut l, "192.0.2.1", how, at(0), 20), 10, "{how:?}");
+            assert_eq!(sent(&l, "192.0.2.1", how, at(0), 20), 10, "{how:?}");
         }
     }
 
@@ -193,7 +209,7 @@ mod tests {
     fn every_so_many_th_answer_over_the_limit_is_truncated() {
         let verdicts = |slip| {
             let count = |wanted| {
-                let mut l = limiter(1, 1, slip);
+                let l = limiter(1, 1, slip);
                 (0..101).filter(|_| l.judge(ip("192.0.2.1"), How::Data, at(0)) == wanted).count()
             };
             (count(Verdict::Send), count(Verdict::Truncate), count(Verdict::Drop))
@@ -205,10 +221,10 @@ mod tests {
 
     #[test]
     fn no_limit_sends_all_and_no_numbers_break_it() {
-        assert_eq!(sent(&mut limiter(0, 0, 0), "::1", How::Data, at(0), 1000), 1000);
+        assert_eq!(sent(&limiter(0, 0, 0), "::1", How::Data, at(0), 1000), 1000);
         let most = Limits { per_second: u32::MAX, burst: u32::MAX, slip: u32::MAX, buckets: 0 };
-        let mut l = Limiter::new(most, [0; 16]);
-        for micros in [0, u64::MAX, 1, u64::MAX / 2] {
+        let l = Limiter::new(most, [0; 16]);
+        for micros in [0, 1, u64::MAX / 2, u64::MAX] {
             assert_eq!(l.judge(ip("192.0.2.1"), How::Data, Moment::from_micros(micros)), Verdict::Send);
         }
     }

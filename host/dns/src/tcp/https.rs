@@ -5,8 +5,10 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
@@ -16,7 +18,7 @@ use hickory_server::net::http::{Version, fetch_body, response};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Request, Response};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
@@ -87,10 +89,9 @@ struct Exchange {
 
 impl Exchange {
     async fn respond(self: Rc<Self>, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
-        let message = self.message(request).await;
-        // Who asks and takes nothing is answered no further.
-        let Ok(_permit) = self.waiting.acquire().await else { return };
-        let answer = message.and_then(|message| self.answer(&message));
+        // A stream that the client has reset no longer counts among those it may have, so nothing of it may be kept waiting here: who
+        // asks and resets again and again would have any number.
+        let Some((_permit, answer)) = until_reset(&mut respond, self.attend(request)).await else { return };
         let (response, body) = match answer {
             Ok(answer) => (answered(&answer), Bytes::from(answer)),
             Err(refusal) => (refused(refusal), Bytes::from_static(refusal.as_str().as_bytes())),
@@ -100,6 +101,17 @@ impl Exchange {
             Ok(_) => {}
             Err(_) => respond.send_reset(Reason::CANCEL),
         }
+    }
+
+    /// Reads the query and answers it when it is its turn; `None` where that never comes.
+    async fn attend(
+        &self,
+        request: Request<RecvStream>,
+    ) -> Option<(SemaphorePermit<'_>, Result<Vec<u8>, Refusal>)> {
+        let message = self.message(request).await;
+        // Who asks and takes nothing is answered no further.
+        let permit = self.waiting.acquire().await.ok()?;
+        Some((permit, message.and_then(|message| self.answer(&message))))
     }
 
     async fn message(&self, request: Request<RecvStream>) -> Result<Vec<u8>, Refusal> {
@@ -135,6 +147,19 @@ impl Exchange {
         self.thread.answered(self.number);
         if answer.is_empty() { Err(Refusal::NoMessage) } else { Ok(answer) }
     }
+}
+
+/// What comes of this; `None` where the client gives up the stream first.
+async fn until_reset<T>(
+    respond: &mut SendResponse<Bytes>,
+    work: impl Future<Output = Option<T>>,
+) -> Option<T> {
+    let mut work = pin!(work);
+    poll_fn(|context| match respond.poll_reset(context) {
+        Poll::Ready(_) => Poll::Ready(None),
+        Poll::Pending => work.as_mut().poll(context),
+    })
+    .await
 }
 
 /// The head of a response with this answer. It may be kept for as long as its records (RFC 8484 §5.1), and not at all without any.

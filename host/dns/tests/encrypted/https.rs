@@ -1,5 +1,6 @@
 //! DNS over HTTPS (RFC 8484).
 
+use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use weir_core::dns::answer::Transport;
 
@@ -50,6 +51,36 @@ async fn many_queries_of_one_connection_are_answered_beside_each_other() {
         let (id, response) = done.unwrap();
         assert_eq!((&response.body[..2], response.body.len() > 50_000), (&id.to_be_bytes()[..], true));
     }
+}
+
+#[tokio::test]
+async fn a_request_that_is_reset_waits_for_nothing_and_is_not_answered() {
+    let fixture = Fixture::start();
+    // Takes nothing of any answer, so that those who ask first keep the others waiting.
+    let stream = encrypted(&fixture, Transport::Https, &[b"h2"]).await.unwrap();
+    let (send, mut connection) =
+        h2::client::Builder::new().initial_window_size(0).handshake::<_, Bytes>(stream).await.unwrap();
+    let mut ping = connection.ping_pong().unwrap();
+    tokio::spawn(connection);
+    let mut send = send.ready().await.unwrap();
+    let mut ask = || {
+        let (response, mut stream) = send.send_request(post().body(()).unwrap(), false).unwrap();
+        stream.send_data(Bytes::from(www(0)), true).unwrap();
+        (response, stream)
+    };
+    let first: Vec<_> = (0..4).map(|_| ask()).collect();
+    fixture.until(|stats| stats.queries[Transport::Https.index()] == 4).await;
+    let mut others: Vec<_> = (0..50).map(|_| ask()).collect();
+    // The server has them all before it hears of any end.
+    ping.ping(h2::Ping::opaque()).await.unwrap();
+    others.iter_mut().for_each(|(_, stream)| stream.send_reset(h2::Reason::CANCEL));
+    let (last, _stream) = ask();
+    ping.ping(h2::Ping::opaque()).await.unwrap();
+    drop(first);
+    // It comes behind all of them.
+    assert_eq!(last.await.unwrap().status(), 200);
+    fixture.until(|stats| stats.queries[Transport::Https.index()] >= 5).await;
+    assert_eq!(fixture.server.stats().queries[Transport::Https.index()], 5);
 }
 
 #[tokio::test]

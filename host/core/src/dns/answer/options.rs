@@ -37,10 +37,15 @@ impl<'q> Extras<'q> {
         Self {
             nsid: Some(settings.nsid.as_slice()).filter(|n| asked.nsid && !n.is_empty()),
             cookie,
-            subnet: asked.subnet.filter(|_| settings.subnet),
+            subnet: asked.subnet,
             keepalive: settings.keepalive.filter(|_| asked.keepalive && transport.tells_keepalive()),
             is_padded: asked.padding && transport.is_padded(),
         }
+    }
+
+    /// A cookie, or nothing.
+    pub(super) const fn only(cookie: Option<Cookie>) -> Self {
+        Self { nsid: None, cookie, subnet: None, keepalive: None, is_padded: false }
     }
 
     /// Whether the answer is made so long that its length says little. What fills it is written by [`crate::dns::wire::Writer`],

@@ -258,10 +258,16 @@ impl<'w, 'o, 'z> Walk<'w, 'o, 'z> {
         Ok(())
     }
 
+    /// The addresses of a server. A set that does not fit is left out whole: part of it would be kept as if it were all there is, since
+    /// only TC says otherwise (RFC 2181 §9).
     fn addresses(&mut self, server: &[u8]) -> Result<(), Full> {
         let Some(node) = self.zone.node_at(InlineName::lower(server).as_wire()) else { return Ok(()) };
         for set in node.sets.iter().filter(|s| matches!(s.kind, Type::A | Type::AAAA)) {
-            self.write(server, set)?;
+            let before = self.writer.mark();
+            if let Err(full) = self.write(server, set) {
+                self.writer.back_to(before);
+                return Err(full);
+            }
         }
         Ok(())
     }

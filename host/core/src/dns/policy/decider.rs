@@ -109,7 +109,7 @@ impl Deciders {
         if !lifetime.is_zero() {
             let until = self.now.after(lifetime);
             let kept = Kept { addresses: self.given.as_slice().into(), by, ttl, scope, until };
-            self.repeats.keep(number, asked.kind, cut(asked.client, asked.prefix), kept);
+            self.repeats.keep(number, asked.kind, cut(asked.client, asked.prefix), asked.prefix, kept);
         }
         (ttl, scope)
     }

@@ -3,6 +3,10 @@
 //! A decision holds for all clients that agree in its first `scope` bits. So a decision is found under its policy,
 //! its type and the client's address cut to that many bits; which lengths there are is known for each policy and
 //! type, and a policy mostly has one.
+//!
+//! A decision that wanted to know as many bits as were known, or more, is another matter: its scope was cut to those. It holds for queries
+//! that tell just as much, and for no others (RFC 7871 §7.3.1): what was decided for 128.0.0.0/1 says nothing of a client whose
+//! whole address is known.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -31,6 +35,8 @@ struct Key {
     policy: u32,
     kind: Type,
     scope: u8,
+    /// Nothing but the scope was known of the client: it is for queries that tell no more.
+    is_cut: bool,
     is_v4: bool,
     network: u128,
 }
@@ -62,14 +68,17 @@ impl Repeats {
         let lengths = self.scopes.get(&(policy, kind, is_v4))?;
         let longest = (0..=prefix).rev().filter(|scope| has(lengths, *scope));
         longest
-            .filter_map(|scope| {
-                self.kept.get(&Key { policy, kind, scope, is_v4, network: network(client, scope) })
+            .flat_map(|scope| {
+                let key = Key { policy, kind, scope, is_cut: false, is_v4, network: network(client, scope) };
+                let cut = (scope == prefix).then_some(Key { is_cut: true, ..key });
+                cut.into_iter().chain([key])
             })
+            .filter_map(|key| self.kept.get(&key))
             .find(|kept| now < kept.until)
     }
 
-    /// Keeps a decision that was made for this client.
-    pub(super) fn keep(&mut self, policy: u32, kind: Type, client: IpAddr, kept: Kept) {
+    /// Keeps a decision that was made for this client, of whom so many bits are known.
+    pub(super) fn keep(&mut self, policy: u32, kind: Type, client: IpAddr, prefix: u8, kept: Kept) {
         if self.kept.len() >= MAX_KEPT {
             self.clear();
         }
@@ -78,7 +87,8 @@ impl Repeats {
         if let Some(word) = lengths.get_mut(usize::from(scope / 64)) {
             *word |= 1 << (scope % 64);
         }
-        self.kept.insert(Key { policy, kind, scope, is_v4, network: network(client, scope) }, kept);
+        let is_cut = scope >= prefix;
+        self.kept.insert(Key { policy, kind, scope, is_cut, is_v4, network: network(client, scope) }, kept);
     }
 }
 
@@ -115,7 +125,7 @@ mod tests {
     #[test]
     fn a_decision_is_repeated_to_clients_within_its_scope_until_it_ends() {
         let mut repeats = Repeats::default();
-        repeats.keep(0, Type::A, ip("192.0.2.7"), kept(1, 24));
+        repeats.keep(0, Type::A, ip("192.0.2.7"), 32, kept(1, 24));
         assert_eq!(find(&repeats, "192.0.2.200", 32, 99), Some(1));
         assert_eq!(find(&repeats, "192.0.2.200", 32, 100), None, "its time is over");
         assert_eq!(find(&repeats, "192.0.3.7", 32, 0), None, "another network");
@@ -128,10 +138,10 @@ mod tests {
     #[test]
     fn the_narrowest_decision_counts_and_scope_0_is_everybody() {
         let mut repeats = Repeats::default();
-        repeats.keep(0, Type::A, ip("192.0.2.7"), kept(0, 0));
-        repeats.keep(0, Type::A, ip("192.0.2.7"), kept(24, 24));
-        repeats.keep(0, Type::A, ip("192.0.2.7"), kept(32, 32));
-        repeats.keep(0, Type::A, ip("2001:db8::7"), kept(128, 128));
+        repeats.keep(0, Type::A, ip("192.0.2.7"), 32, kept(0, 0));
+        repeats.keep(0, Type::A, ip("192.0.2.7"), 32, kept(24, 24));
+        repeats.keep(0, Type::A, ip("192.0.2.7"), 32, kept(32, 32));
+        repeats.keep(0, Type::A, ip("2001:db8::7"), 128, kept(128, 128));
         assert_eq!(find(&repeats, "192.0.2.7", 32, 0), Some(32));
         assert_eq!(find(&repeats, "192.0.2.7", 24, 0), Some(24));
         assert_eq!(find(&repeats, "198.51.100.1", 32, 0), Some(0));
@@ -140,10 +150,28 @@ mod tests {
     }
 
     #[test]
+    fn a_decision_about_a_network_that_was_all_that_was_known_is_for_those_who_tell_no_more() {
+        let mut repeats = Repeats::default();
+        repeats.keep(0, Type::A, ip("128.0.0.0"), 1, kept(1, 1));
+        assert_eq!(find(&repeats, "128.0.0.0", 1, 0), Some(1));
+        assert_eq!(find(&repeats, "192.0.2.0", 24, 0), None);
+        assert_eq!(find(&repeats, "192.0.2.7", 32, 0), None, "a resolver that sends no network");
+        // Of this one more was known than it wanted, so it is for all within; the other stays.
+        repeats.keep(0, Type::A, ip("192.0.2.7"), 32, kept(2, 1));
+        assert_eq!(find(&repeats, "192.0.2.0", 24, 0), Some(2));
+        assert_eq!(find(&repeats, "128.0.0.0", 1, 0), Some(1));
+        repeats.keep(0, Type::A, ip("198.51.100.0"), 24, kept(3, 22));
+        repeats.keep(0, Type::A, ip("198.51.100.0"), 22, kept(4, 22));
+        assert_eq!(find(&repeats, "198.51.103.0", 24, 0), Some(3));
+        assert_eq!(find(&repeats, "198.51.100.0", 22, 0), Some(4));
+        assert_eq!(find(&repeats, "198.51.100.0", 23, 0), Some(3));
+    }
+
+    #[test]
     fn memory_is_bounded() {
         let mut repeats = Repeats::default();
         for number in 0..100_000u32 {
-            repeats.keep(0, Type::A, IpAddr::V4(number.into()), kept(1, 32));
+            repeats.keep(0, Type::A, IpAddr::V4(number.into()), 32, kept(1, 32));
             assert!(repeats.kept.len() <= MAX_KEPT);
         }
     }

@@ -12,6 +12,15 @@ use crate::dns::record::{Type, compressible};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
 
+/// How far an answer has come, to come back to it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    length: usize,
+    remembered: usize,
+    question_is_known: bool,
+    counts: [u16; 3],
+}
+
 /// Names that are remembered for compression. More would make an answer of thousands of records cost the
 /// square of their number, and save little.
 const MAX_REMEMBERED: usize = 48;
@@ -88,7 +97,7 @@ impl<'o> Writer<'o> {
         ttl: u32,
         data: &[u8],
     ) -> Result<(), Full> {
-        let before = (self.out.len(), self.remembered);
+        let before = self.mark();
         if self.is_asked(owner) {
             self.out.extend_from_slice(&ASKED);
         } else {
@@ -111,11 +120,28 @@ impl<'o> Writer<'o> {
         if written {
             return Ok(());
         }
-        self.out.truncate(before.0);
-        self.remembered = before.1;
-        // What was learned of the question on the way is forgotten with it.
-        self.question_is_known &= before.1 > 0;
+        self.back_to(before);
         Err(Full)
+    }
+
+    /// How far it has come.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            length: self.out.len(),
+            remembered: self.remembered,
+            question_is_known: self.question_is_known,
+            counts: self.counts,
+        }
+    }
+
+    /// Takes out again what was written since then.
+    pub(crate) fn back_to(&mut self, mark: Mark) {
+        let Mark { length, remembered, question_is_known, counts } = mark;
+        self.out.truncate(length);
+        self.remembered = remembered;
+        // What was learned of the question on the way is forgotten with it.
+        self.question_is_known = question_is_known;
+        self.counts = counts;
     }
 
     /// Takes every record out again: what is left is the question.

@@ -145,6 +145,16 @@ impl Query {
         self.reply_of(&Responder::new(settings()), zones, policies).map(|(_, answer)| answer)
     }
 
+    pub(super) fn request(&self) -> Request<'_> {
+        Request {
+            message: &self.bytes,
+            from: self.from,
+            transport: self.transport,
+            now: 1_000_000,
+            turn: self.turn,
+        }
+    }
+
     pub(super) fn reply_of<'z>(
         &self,
         responder: &Responder,
@@ -152,14 +162,7 @@ impl Query {
         policies: &mut dyn Policies,
     ) -> Option<(Reply<'z>, Answer)> {
         let mut out = vec![0xee; 40];
-        let request = Request {
-            message: &self.bytes,
-            from: self.from,
-            transport: self.transport,
-            now: 1_000_000,
-            turn: self.turn,
-        };
-        let reply = responder.respond(&request, zones, policies, &mut out);
+        let reply = responder.respond(&self.request(), zones, policies, &mut out);
         let Some(reply) = reply else {
             assert!(out.is_empty(), "no answer leaves no bytes");
             return None;

@@ -91,10 +91,34 @@ fn the_configured_size_is_the_limit_and_is_said() {
 fn a_client_that_has_had_enough_is_told_to_come_over_tcp() {
     let responder = Responder::new(settings());
     let mut out = Vec::new();
-    assert!(responder.truncated(&a().edns(1232, &CLIENT).bytes, &mut out));
+    assert!(responder.truncated(&a().edns(1232, &[0, 3, 0, 0]).request(), &mut out));
     let answer = Answer::read(&out).unwrap();
     assert_eq!((answer.has("tc"), answer.is_empty(), answer.rcode, answer.id), (true, true, 0, 0x1234));
-    assert!(!responder.truncated(&[0; 11], &mut out) && out.is_empty());
+    assert_eq!(answer.opt.unwrap().3, []);
+    assert!(!responder.truncated(&Query::raw(vec![0; 11]).request(), &mut out) && out.is_empty());
+}
+
+#[test]
+fn a_client_that_has_had_enough_learns_a_cookie_that_frees_it() {
+    let (responder, zones) = (Responder::new(settings()), zones());
+    // One that has none, and one whose cookie is another's, or from before.
+    for option in [CLIENT.to_vec(), [&[0, 10, 0, 24][..], &CLIENT[4..], &[1; 16]].concat()] {
+        let mut out = Vec::new();
+        assert!(responder.truncated(&a().edns(1232, &option).request(), &mut out));
+        let answer = Answer::read(&out).unwrap();
+        assert!(answer.has("tc") && answer.is_empty());
+        let cookie = [&[0, 10, 0, 24][..], answer.option(10).unwrap()].concat();
+        let (reply, _) = a().edns(1232, &cookie).reply_of(&responder, &zones, &mut Static).unwrap();
+        assert_eq!(reply.proof, Proof::Valid);
+    }
+    let mut out = Vec::new();
+    let silent = Responder::new(Settings::default());
+    assert!(silent.truncated(&a().edns(1232, &CLIENT).request(), &mut out));
+    assert_eq!(Answer::read(&out).unwrap().option(10), None, "cookies are off");
+    // The longest name and a cookie fit in the smallest answer.
+    let name = ["a".repeat(61).as_str(); 4].join(".") + ".nl";
+    assert!(responder.truncated(&ask(&name, Type::A).edns(512, &CLIENT).request(), &mut out));
+    assert!(out.len() <= 512 && Answer::read(&out).unwrap().option(10).is_some());
 }
 
 #[test]

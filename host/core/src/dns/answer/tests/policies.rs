@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::ask::{Query, ask, settings, zone, zones};
-use crate::dns::answer::{Asked, Decision, How, MAX_ADDRESSES, Policies, Responder, Static};
+use crate::dns::answer::{Asked, Decision, How, MAX_ADDRESSES, Policies, Responder, Settings, Static};
 use crate::dns::name::Name;
 use crate::dns::record::Type;
 use crate::dns::zone::Zones;
@@ -108,6 +108,23 @@ fn a_client_subnet_is_told_to_the_policy_and_its_scope_to_the_resolver() {
         assert_eq!((reply.scope, answer.option(8).unwrap()[3]), (scope, scope), "{asked}");
         assert_eq!((reply.how, reply.policy.map(|p| &*p.policy)), (How::Policy, Some("web")));
     }
+}
+
+#[test]
+fn where_policies_are_told_no_client_subnet_the_resolver_counts_and_none_is_answered() {
+    let query = ask("www.example.org", Type::A).edns(1232, &[0, 8, 0, 7, 0, 1, 24, 0, 192, 0, 2]);
+    let responder = Responder::new(Settings { subnet: false, ..settings() });
+    let (zones, mut policy) = (zones(), fixed(&["198.51.100.9"]));
+    let (reply, answer) = query.reply_of(&responder, &zones, &mut policy).unwrap();
+    assert_eq!(policy.asked, ["web www.example.org. A 203.0.113.5/32"]);
+    assert_eq!((reply.scope, answer.option(8), reply.turns), (0, None, 0));
+    // What no policy decides is the same for everybody, and may be given to these bytes again.
+    let fixed = ask("ns1.example.org", Type::A).edns(1232, &[0, 8, 0, 7, 0, 1, 24, 0, 192, 0, 2]);
+    let (reply, answer) = fixed.reply_of(&responder, &zones, &mut policy).unwrap();
+    assert_eq!((reply.turns, answer.option(8)), (1, None));
+    // A malformed one is still that.
+    let odd = ask("ns1.example.org", Type::A).edns(1232, &[0, 8, 0, 7, 0, 1, 24, 1, 192, 0, 2]);
+    assert_eq!(odd.reply_of(&responder, &zones, &mut policy).unwrap().1.rcode, 1);
 }
 
 #[test]

@@ -58,6 +58,31 @@ fn glue_that_must_be_there_truncates_and_other_glue_is_left_out() {
 }
 
 #[test]
+fn glue_that_does_not_fit_is_left_out_by_whole_sets() {
+    let mut text = HEAD.to_owned();
+    for i in 0..8 {
+        write!(text, "sub NS ns{i}\n@ NS ns{i}\n").unwrap();
+        for j in 0..5 {
+            write!(text, "ns{i} A 192.0.2.{j}\nns{i} AAAA 2001:db8::{j}\n").unwrap();
+        }
+    }
+    let zones = Zones::new([zone("example.org", &text)]).unwrap();
+    // By way of a referral, and by way of an answer.
+    for (name, kind) in [("x.sub.example.org", Type::A), ("example.org", Type::NS)] {
+        for size in 512..1232 {
+            let answer = ask(name, kind).edns(size, &[]).answer_of(&zones, &mut Static).unwrap();
+            let mut sets = std::collections::BTreeMap::new();
+            for record in &answer.sections[2] {
+                let words: Vec<_> = record.split(' ').collect();
+                *sets.entry((words[0], words[2])).or_insert(0) += 1;
+            }
+            assert!(!answer.has("tc") && sets.values().all(|count| *count == 5), "{size}: {sets:?}");
+            assert!(answer.length <= size.into());
+        }
+    }
+}
+
+#[test]
 fn a_dname_to_a_name_that_is_too_long_says_so() {
     let long = ["a".repeat(60).as_str(); 3].join(".");
     let text = format!("{HEAD}old DNAME {long}.net.\n");

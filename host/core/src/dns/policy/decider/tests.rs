@@ -109,9 +109,13 @@ impl Bench {
 
     /// Addresses, TTL and scope.
     fn ask(&mut self, client: &str) -> (Vec<String>, u32, u8) {
+        self.ask_within(client, 24)
+    }
+
+    fn ask_within(&mut self, client: &str, prefix: u8) -> (Vec<String>, u32, u8) {
         let record = record();
         let client = client.parse().unwrap();
-        let asked = Asked { record: &record, name: b"\0", kind: Type::A, client, prefix: 24 };
+        let asked = Asked { record: &record, name: b"\0", kind: Type::A, client, prefix };
         let decision = self.deciders.decide(&asked).unwrap();
         let addresses = decision.addresses.iter().map(ToString::to_string).collect();
         (addresses, decision.ttl, decision.scope)
@@ -151,6 +155,18 @@ fn a_plugin_is_asked_once_within_scope_and_lifetime() {
     b.at(50).ask("203.0.113.1");
     assert_eq!(b.asked(), 3, "its time is over");
     assert_eq!(b.plugin.updates.load(Ordering::Relaxed), 1, "told of the addresses once");
+}
+
+#[test]
+fn what_was_decided_for_half_of_the_internet_is_no_decision_for_a_client_in_it() {
+    let mut b = bench(&TWO, answer(&[2, 0], 24, Duration::from_secs(9)));
+    assert_eq!(b.ask_within("203.0.113.1", 1).2, 1, "no more than is known");
+    b.ask_within("203.0.113.1", 32);
+    assert_eq!(b.asked(), 2);
+    b.ask_within("203.0.113.1", 1);
+    b.ask_within("203.0.113.2", 32);
+    b.ask_within("203.0.113.0", 24);
+    assert_eq!(b.asked(), 2, "each is repeated to its own");
 }
 
 #[test]
