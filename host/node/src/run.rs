@@ -5,7 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::Ipv6Addr;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::ExitCode;
@@ -13,6 +14,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
+use rustix::io::Errno;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -197,7 +199,17 @@ async fn serve(file: FleetFile, name: String, level: LogLevel) -> anyhow::Result
     node.obey(signals, commands).await
 }
 
-async fn bind(address: std::net::SocketAddr, field: &str) -> anyhow::Result<TcpListener> {
+/// Binds this port on every address, on a machine without IPv6 (`ipv6.disable=1`) on every one that it has.
+fn on_any_address<T>(port: u16, bind: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
+    match bind((Ipv6Addr::UNSPECIFIED, port).into()) {
+        Err(e) if e.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error()) => {
+            bind((Ipv4Addr::UNSPECIFIED, port).into())
+        }
+        bound => bound,
+    }
+}
+
+async fn bind(address: SocketAddr, field: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("{field}: cannot listen on {address}"))
 }
 
@@ -235,7 +247,7 @@ impl Node {
         for port in &ports {
             // Shards share a port with each other, and the kernel would let them share it with another node of the same user
             // as well: half of the connections would go there.
-            std::net::TcpListener::bind((Ipv6Addr::UNSPECIFIED, *port))
+            on_any_address(*port, std::net::TcpListener::bind)
                 .with_context(|| format!("cannot listen on port {port}: is another program there?"))?;
         }
         let options = Options {
@@ -438,4 +450,21 @@ impl Node {
 
 fn scheduler(pool: &config::Pool) -> &str {
     pool.scheduler.as_ref().map_or("", config::Name::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_without_ipv6_listens_all_the_same_and_a_port_in_use_is_none() {
+        let without = |address: SocketAddr| match address {
+            SocketAddr::V6(_) => Err(Errno::AFNOSUPPORT.into()),
+            SocketAddr::V4(_) => Ok(address),
+        };
+        assert_eq!(on_any_address(80, without).unwrap(), (Ipv4Addr::UNSPECIFIED, 80).into());
+        assert_eq!(on_any_address(80, Ok).unwrap(), (Ipv6Addr::UNSPECIFIED, 80).into());
+        let in_use = |_| Err::<(), _>(Errno::ADDRINUSE.into());
+        assert_eq!(on_any_address(80, in_use).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
 }

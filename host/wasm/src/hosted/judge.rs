@@ -9,6 +9,7 @@ use std::thread;
 
 use weir_core::health::{Answer, Judge, Judgement, Observation, Subject};
 
+use super::mailbox::Mailbox;
 use super::{Hosted, OnChange, Shown};
 use crate::instance::JudgeInstance;
 use crate::library::Subscription;
@@ -48,7 +49,7 @@ impl HostedJudge {
             on_change();
         });
         let hosted = Hosted::start(name, spec, 1, shared, subscription, changed)?;
-        let worker = Worker { hosted: Arc::downgrade(&hosted), generation: 0, instance: None };
+        let worker = Worker { hosted: Arc::downgrade(&hosted), given: Given::default() };
         thread::Builder::new().name(format!("weir-judge-{name}")).spawn(move || worker.run(&inbox))?;
         Ok(Arc::new(Self { hosted, questions }))
     }
@@ -98,8 +99,33 @@ impl Judge for HostedJudge {
 struct Worker {
     /// Dropped with the judge: the control thread holds a sender of the queue, so its end does not tell.
     hosted: std::sync::Weak<Hosted<Checking>>,
-    generation: u64,
-    instance: Option<JudgeInstance>,
+    given: Given<JudgeInstance>,
+}
+
+/// What a worker was given, and the issue that it is of.
+struct Given<T> {
+    issue: u64,
+    instance: Option<T>,
+}
+
+impl<T> Default for Given<T> {
+    fn default() -> Self {
+        Self { issue: 0, instance: None }
+    }
+}
+
+impl<T> Given<T> {
+    /// Lets go of what is not of this issue, and takes what there is of it. The number is read once: an instance of a later one, taken
+    /// for one of this, would be let go at the next look, and there is no second.
+    fn renew(&mut self, issue: u64, mailbox: &Mailbox<T>) {
+        if issue != self.issue {
+            self.issue = issue;
+            self.instance = None;
+        }
+        if self.instance.is_none() {
+            self.instance = mailbox.take(issue);
+        }
+    }
 }
 
 impl Worker {
@@ -107,7 +133,9 @@ impl Worker {
         while let Ok(question) = inbox.recv() {
             let hosted = self.hosted.upgrade();
             if let Some(hosted) = &hosted {
-                self.renew(hosted);
+                if let Some(mailbox) = hosted.front.mailboxes.first() {
+                    self.given.renew(hosted.issue(), mailbox);
+                }
             }
             let Question::Judge(subject, observation, answer) = question else { continue };
             answer(match &hosted {
@@ -117,30 +145,41 @@ impl Worker {
         }
     }
 
-    /// Lets go of what is old, and takes what is there.
-    fn renew(&mut self, hosted: &Hosted<Checking>) {
-        let generation = hosted.issue();
-        if generation != self.generation {
-            self.generation = generation;
-            self.instance = None;
-        }
-        if self.instance.is_none() {
-            self.instance = hosted.take(0);
-        }
-    }
-
     fn judge(&mut self, hosted: &Hosted<Checking>, subject: &Subject, observation: Observation) -> Judgement {
         hosted.front.known.push(|| (subject.clone(), observation.clone()));
         // While a failed one is made again, a plugin that stumbles over one server must not take all of them down.
-        let Some(instance) = &mut self.instance else { return Judgement::Nobody };
+        let Some(instance) = &mut self.given.instance else { return Judgement::Nobody };
         match instance.evaluate(subject, observation) {
             Ok(Ok(report)) => Judgement::Verdict(report),
             Ok(Err(said)) => Judgement::Failed(said),
             Err(failure) => {
-                self.instance = None;
-                hosted.worker_failed(0, self.generation, "evaluate", &failure);
+                self.given.instance = None;
+                hosted.worker_failed(0, self.given.issue, "evaluate", &failure);
                 Judgement::Failed(format!("plugin {}: `evaluate` {failure}", hosted.name()))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_that_comes_between_two_looks_is_not_lost() {
+        let (mailbox, mut given) = (Mailbox::default(), Given::default());
+        mailbox.put("first", 1);
+        given.renew(0, &mailbox);
+        assert_eq!(given.instance, None);
+        given.renew(1, &mailbox);
+        assert_eq!(given.instance, Some("first"));
+        mailbox.put("third", 3);
+        // The number was 2 when it was read, and has grown since.
+        given.renew(2, &mailbox);
+        assert_eq!(given.instance, None, "the first is no longer used");
+        for _ in 0..2 {
+            given.renew(3, &mailbox);
+            assert_eq!(given.instance, Some("third"));
         }
     }
 }
