@@ -132,10 +132,10 @@ impl Worker {
     fn run(mut self, inbox: &Receiver<Question>) {
         while let Ok(question) = inbox.recv() {
             let hosted = self.hosted.upgrade();
-            if let Some(hosted) = &hosted {
-                if let Some(mailbox) = hosted.front.mailboxes.first() {
-                    self.given.renew(hosted.issue(), mailbox);
-                }
+            if let Some(hosted) = &hosted
+                && let Some(mailbox) = hosted.front.mailboxes.first()
+            {
+                self.given.renew(hosted.issue(), mailbox);
             }
             let Question::Judge(subject, observation, answer) = question else { continue };
             answer(match &hosted {
