@@ -60,15 +60,11 @@ impl Answerer {
         self.wall = SystemTime::now();
         let since = self.wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         self.seconds = u32::try_from(since & 0xffff_ffff).unwrap_or_default();
-        // The table before the zones: a policy is taken out after the zones that name it, so where it lacks one, so do these. And once more
-        // behind new zones: a policy is put in before the zones that name it.
-        let mut table = self.shared.table.load();
-        let serving = self.shared.serving.load();
+        let (serving, table) = self.shared.together(&self.serving, || {});
         if !Arc::ptr_eq(&serving, &self.serving) {
             self.limiter = self.shared.limiter.load_full();
             self.serving = Arc::clone(&serving);
             self.known.clear();
-            table = self.shared.table.load();
         }
         self.deciders.at(self.now, &table);
     }

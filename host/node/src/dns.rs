@@ -1,7 +1,8 @@
 //! The DNS side of a node: its server, its policies, and what keeps them up to date.
 //!
 //! Checks and the state file speak to [`standing`], which publishes a new table with each change; a reload of the fleet
-//! file reads all zones and publishes them at once, or none of them.
+//! file reads all zones and publishes them at once, or none of them. It puts policies in before the zones that name them, once their
+//! addresses have been checked, and takes policies out after them, so that no answer is made of one without the other.
 
 pub(crate) mod explain;
 mod policy;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use weir_core::config::{self, Access, Dns, Fleet, Name};
+use weir_core::config::{self, AbsolutePath, Access, Dns, Fleet, Name};
 use weir_core::dns::answer::{Responder, Settings};
 use weir_core::dns::cookie::Secrets;
 use weir_core::dns::policy::Networks;
@@ -38,6 +39,9 @@ use standing::Standing;
 /// How long a client may take until its connection is encrypted: three lost packets in a row, and some.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// How long a reload waits for the first round of checks of policies that are new or changed, before names are switched to them.
+const NEW_POLICY: Duration = Duration::from_secs(2);
+
 /// The file of the cookies' secret in `paths.state`.
 const COOKIE_FILE: &str = "dns-cookie";
 
@@ -51,16 +55,39 @@ pub(crate) struct DnsNode {
     explainer: Explainer,
     watch: StateFileWatch,
     /// What `watch` watches.
-    watched: config::StateFile,
-    secrets: Option<Secrets>,
+    watched: AbsolutePath,
     config: Dns,
+}
+
+/// What a fleet file's DNS part refers to, read.
+pub(crate) struct Material {
+    zones: Zones,
+    secrets: Option<Secrets>,
+    networks: Option<Arc<dyn Networks>>,
+    certificate: Option<Certificate>,
+}
+
+impl Material {
+    /// Reads all of it. Zones and databases may be large: to be called where nobody waits for anything else.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn read(fleet: &Fleet) -> anyhow::Result<Self> {
+        let config = &fleet.dns;
+        Ok(Self {
+            zones: directory::read(&config.zones, |name| config.policies.contains_key(name))?,
+            // Each time: it may be replaced while the node runs.
+            secrets: secrets(config, &fleet.paths.state)?,
+            networks: read_networks(config)?,
+            certificate: read_certificate(config)?,
+        })
+    }
 }
 
 /// A fleet file's DNS part, ready to be taken in. Made before anything is changed, so that a file or a zone with a fault
 /// changes nothing.
 pub(crate) struct Prepared {
     serving: Serving,
-    secrets: Option<Secrets>,
     networks: Option<Arc<dyn Networks>>,
     certificate: Option<Certificate>,
     policies: Vec<(Name, Change)>,
@@ -70,39 +97,39 @@ impl DnsNode {
     /// Reads the zones, opens the sockets and starts the checks. Queries are answered after [`DnsNode::answer`].
     pub(crate) fn start(fleet: &Fleet, ground: &Ground, operators: &OperatorStates) -> anyhow::Result<Self> {
         let config = &fleet.dns;
-        let zones = read_zones(config)?;
-        let secrets = secrets(config, &fleet.paths.state)?;
-        let serving = serving(config, &ground.node, zones, secrets.clone());
+        let Material { zones, secrets, networks, certificate } = Material::read(fleet)?;
+        let serving = serving(config, &ground.node, zones, secrets);
         let options = Options {
             listen: config.listen.clone(),
             threads: ground.workers,
             connections: config.tcp.connections.into(),
             idle: config.tcp.idle.get(),
-            encrypted: encrypted(config)?,
+            encrypted: encrypted(config, certificate),
             log: query_log(&config.query_log)?,
         };
         // One more than the server has: explanations ask as a worker of their own.
         let workers = options.workers() + 1;
         let server = Server::bind(options, serving)?;
         let standing = Standing::new(server.tables(), Arc::clone(&ground.changed));
-        let path = &config.state_file.path;
-        standing.state_file(config.state_file.unlisted, state_file::read(path));
-        standing.networks(read_networks(config)?);
-        let watch = watch(&standing, &config.state_file)?;
+        let (watch, said) = watch(&standing, &config.state_file.path)?;
+        standing.unlisted(config.state_file.unlisted);
+        standing.state_file(said);
+        standing.networks(networks);
         let mut node = Self {
             explainer: Explainer::new(workers - 1),
             watch,
-            watched: config.state_file.clone(),
+            watched: config.state_file.path.clone(),
             answers: false,
             policies: BTreeMap::new(),
             config: config.clone(),
-            secrets,
             server,
             standing,
             workers,
         };
         let policies = node.stage(fleet, ground)?;
         node.take_in(fleet, ground, operators, policies);
+        // Nothing is answered yet.
+        node.standing.release();
         Ok(node)
     }
 
@@ -125,52 +152,75 @@ impl DnsNode {
         self.standing.is_settled()
     }
 
-    /// Reads what a new fleet file says. Nothing is changed yet.
+    /// Makes ready what a new fleet file says. Nothing is changed yet.
     ///
     /// # Errors
-    /// What is wrong with a zone, or what the machine refuses.
-    pub(crate) fn prepare(&self, fleet: &Fleet, ground: &Ground) -> anyhow::Result<Prepared> {
-        let zones = read_zones(&fleet.dns)?;
-        let secrets = match (&self.secrets, fleet.dns.cookies) {
-            (_, false) => None,
-            // Read again: it may be replaced while the node runs.
-            (_, true) => secrets(&fleet.dns, &fleet.paths.state)?,
-        };
-        let serving = serving(&fleet.dns, &ground.node, zones, secrets.clone());
-        let networks = read_networks(&fleet.dns)?;
-        let certificate = read_certificate(&fleet.dns)?;
-        Ok(Prepared { serving, secrets, networks, certificate, policies: self.stage(fleet, ground)? })
+    /// What is wrong with a policy, or what the machine refuses.
+    pub(crate) fn prepare(
+        &self,
+        fleet: &Fleet,
+        ground: &Ground,
+        material: Material,
+    ) -> anyhow::Result<Prepared> {
+        let Material { zones, secrets, networks, certificate } = material;
+        let serving = serving(&fleet.dns, &ground.node, zones, secrets);
+        Ok(Prepared { serving, networks, certificate, policies: self.stage(fleet, ground)? })
     }
 
-    /// Takes in what was prepared. Returns what zones it changes, a line each.
-    pub(crate) fn apply(
+    /// Takes in what was prepared; new and changed policies, and what names them, when their addresses have been checked or
+    /// [`NEW_POLICY`] is over. Returns what zones it changes, a line each.
+    pub(crate) async fn apply(
         &mut self,
         fleet: &Fleet,
         ground: &Ground,
         operators: &OperatorStates,
         prepared: Prepared,
     ) -> Vec<String> {
+        self.watch_file(&fleet.dns.state_file);
         self.standing.networks(prepared.networks);
         self.take_in(fleet, ground, operators, prepared.policies);
+        self.settle(ground).await;
         let changes = zone_changes(&self.server.serving().zones, &prepared.serving.zones);
         self.server.set_serving(prepared.serving);
-        self.secrets = prepared.secrets;
+        // Nobody names them any more.
+        self.policies.retain(|name, _| fleet.dns.policies.contains_key(name));
+        self.standing.keep_only(&fleet.dns.policies);
         if let Some(certificate) = prepared.certificate {
             self.server.set_certificate(certificate);
         }
-        let file = &fleet.dns.state_file;
-        if *file != self.watched {
-            match watch(&self.standing, file) {
-                Ok(watch) => {
-                    self.standing.state_file(file.unlisted, state_file::read(&file.path));
-                    self.watch = watch;
-                    self.watched = file.clone();
-                }
-                Err(error) => tracing::error!("the state file is still {}: {error:#}", self.watched.path),
-            }
-        }
         self.config = fleet.dns.clone();
         changes
+    }
+
+    /// Publishes new and changed policies, each as soon as its addresses have been checked, and what is left when [`NEW_POLICY`] is over.
+    async fn settle(&self, ground: &Ground) {
+        for running in self.policies.values() {
+            // Behind this, what is known of its addresses is no more what was known before the change.
+            running.watch.snapshot().await;
+        }
+        let end = tokio::time::Instant::now() + NEW_POLICY;
+        while !self.standing.release_settled() {
+            if tokio::time::timeout_at(end, ground.changed.notified()).await.is_err() {
+                break;
+            }
+        }
+        self.standing.release();
+    }
+
+    fn watch_file(&mut self, file: &config::StateFile) {
+        self.standing.unlisted(file.unlisted);
+        // The same file is watched on: a new watch would not know that it was there.
+        if file.path == self.watched {
+            return;
+        }
+        match watch(&self.standing, &file.path) {
+            Ok((watch, said)) => {
+                self.watch = watch;
+                self.watched = file.path.clone();
+                self.standing.state_file(said);
+            }
+            Err(error) => tracing::error!("the state file is still {}: {error:#}", self.watched),
+        }
     }
 
     fn stage(&self, fleet: &Fleet, ground: &Ground) -> anyhow::Result<Vec<(Name, Change)>> {
@@ -182,7 +232,7 @@ impl DnsNode {
         staged.collect()
     }
 
-    /// From here on nothing fails.
+    /// Starts or changes all policies that the fleet file has; others stay. From here on nothing fails.
     fn take_in(
         &mut self,
         fleet: &Fleet,
@@ -190,17 +240,14 @@ impl DnsNode {
         operators: &OperatorStates,
         changes: Vec<(Name, Change)>,
     ) {
-        let wanted = &fleet.dns.policies;
-        self.policies.retain(|name, _| wanted.contains_key(name));
         for (name, change) in changes {
-            let Some(config) = wanted.get(&name) else { continue };
+            let Some(config) = fleet.dns.policies.get(&name) else { continue };
             let running = self
                 .policies
                 .entry(name.clone())
                 .or_insert_with(|| RunningPolicy::start(&name, ground, &self.standing));
             running.apply(&name, config, change, &self.standing, operators);
         }
-        self.standing.keep_only(wanted);
     }
 
     /// An operator's command about an address; `None` where there is no such policy. Returns the address as it is printed, which is
@@ -256,14 +303,15 @@ impl DnsNode {
     }
 }
 
-fn watch(standing: &Arc<Standing>, file: &config::StateFile) -> anyhow::Result<StateFileWatch> {
-    let (weak, unlisted) = (Arc::downgrade(standing), file.unlisted);
+/// Watches this file: the watch, and what the file says now.
+fn watch(standing: &Arc<Standing>, path: &Path) -> anyhow::Result<(StateFileWatch, state_file::Outcome)> {
+    let weak = Arc::downgrade(standing);
     let on_change = move |outcome| {
         if let Some(standing) = weak.upgrade() {
-            standing.state_file(unlisted, outcome);
+            standing.state_file(outcome);
         }
     };
-    StateFileWatch::start(file.path.to_path_buf(), on_change).context("cannot start a thread")
+    StateFileWatch::start(path.to_path_buf(), on_change).context("cannot start a thread")
 }
 
 /// What differs between the zones of two reads, as far as their serials say.
@@ -283,10 +331,6 @@ fn zone_changes(before: &Zones, after: &Zones) -> Vec<String> {
     changes
 }
 
-fn read_zones(config: &Dns) -> anyhow::Result<Zones> {
-    Ok(directory::read(&config.zones, |name| config.policies.contains_key(name))?)
-}
-
 fn read_networks(config: &Dns) -> anyhow::Result<Option<Arc<dyn Networks>>> {
     let read = |geography: &config::Geography| {
         let database = Geography::read(&geography.database, &geography.labels);
@@ -303,16 +347,16 @@ fn read_certificate(config: &Dns) -> anyhow::Result<Option<Certificate>> {
 }
 
 /// What is listened to beside UDP and TCP.
-fn encrypted(config: &Dns) -> anyhow::Result<Option<Encrypted>> {
-    let (Some(tls), Some(certificate)) = (&config.tls, read_certificate(config)?) else { return Ok(None) };
-    Ok(Some(Encrypted {
+fn encrypted(config: &Dns, certificate: Option<Certificate>) -> Option<Encrypted> {
+    let (tls, certificate) = (config.tls.as_ref()?, certificate?);
+    Some(Encrypted {
         certificate,
         tls: tls.listen.clone(),
         https: tls.https.clone(),
         https_path: tls.https_path.to_string(),
         quic: tls.quic.clone(),
         handshake: HANDSHAKE,
-    }))
+    })
 }
 
 fn secrets(config: &Dns, state: &Path) -> anyhow::Result<Option<Secrets>> {

@@ -42,7 +42,8 @@ pub struct Dns {
     /// Whether clients may prove their address by cookies (RFC 7873), which are then not counted by `rate-limit`. The secret is
     /// `dns-cookie` in `paths.state`: 32 hexadecimal digits, made at the first start; give nodes that share an address the same one.
     pub cookies: bool,
-    /// Whether policies are told the client's network that a resolver sends along (RFC 7871).
+    /// Whether policies are told the client's network that a resolver sends along (RFC 7871). `false`: they are told of the resolver, and
+    /// it is answered as if it had sent none.
     pub client_subnet: bool,
     /// Where one JSON line for each query goes: `"stdout"`, `"off"` or a file.
     pub query_log: Access,
@@ -81,7 +82,7 @@ impl Default for Dns {
     }
 }
 
-/// How many answers over UDP one client network (/24, /56) may have, so that nobody is flooded in another's name.
+/// How many answers over UDP one client network (/24, /56) may have from the whole node, so that nobody is flooded in another's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct RateLimit {
@@ -186,7 +187,8 @@ impl Geography {
 }
 
 /// The state file, in the form of gdnsd's `extfile`: lines such as `198.51.100.1 => DOWN`, `2001:db8::* => UP` or `192.0.2.1 => DOWN/17`,
-/// where 17 is a TTL. The last line that fits an address counts. A file that is not there is an empty one.
+/// where 17 is a TTL. The last line that fits an address counts. A file that is not there when the node starts, or when `path` changes, is
+/// an empty one. One that vanishes later is a fault that `weir status` shows, and what it said stays in force: to take it back, empty it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct StateFile {

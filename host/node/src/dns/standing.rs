@@ -2,7 +2,8 @@
 //!
 //! Checks, the state file and reloads tell it what is new, each from a thread of its own; it publishes a table with every
 //! change that answers could depend on. A policy that has not changed is the same value in the next table, so that its plugin
-//! need not be told again.
+//! need not be told again. One that is new in the fleet file, or another, is held back until it is released: a table has it as it was, or
+//! not at all.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -40,8 +41,19 @@ struct OfPolicy {
     source: Option<Arc<dyn ChooserSource>>,
     watch: Arc<Watch>,
     statuses: BTreeMap<Arc<str>, Status>,
-    /// As it is in the table.
-    made: Arc<Policy>,
+    /// As it is in the table; `None` before it is in one.
+    made: Option<Arc<Policy>>,
+    /// It stays as it is in the table.
+    is_held: bool,
+}
+
+impl OfPolicy {
+    /// Whether every address that is checked has been checked once.
+    fn is_settled(&self) -> bool {
+        let settled =
+            |status: &Status| status.bits.check != Some(CheckHealth::Unknown) || status.state == State::Maint;
+        self.statuses.len() == self.config.addresses.len() && self.statuses.values().all(settled)
+    }
 }
 
 impl Standing {
@@ -62,9 +74,8 @@ impl Standing {
     }
 
     /// What the state file says now, or what is wrong with it.
-    pub(super) fn state_file(&self, unlisted: Unlisted, outcome: Outcome) {
+    pub(super) fn state_file(&self, outcome: Outcome) {
         let mut known = self.lock();
-        known.unlisted = unlisted;
         match outcome {
             Ok(file) => {
                 if known.file_fault.take().is_some() || known.file != file {
@@ -77,17 +88,19 @@ impl Standing {
                 known.file_fault = Some(fault);
             }
         }
-        let names: Vec<Name> = known.policies.keys().cloned().collect();
-        let mut is_new = false;
-        for name in names {
-            known.tell_watch(&name);
-            // A TTL may have changed without any state.
-            is_new |= known.make(&name);
-        }
+        let is_new = known.tell_all();
         self.publish(&known, is_new);
     }
 
-    /// A policy as the fleet file has it now.
+    /// What addresses are that the state file does not name.
+    pub(super) fn unlisted(&self, unlisted: Unlisted) {
+        let mut known = self.lock();
+        known.unlisted = unlisted;
+        let is_new = known.tell_all();
+        self.publish(&known, is_new);
+    }
+
+    /// A policy as the fleet file has it now. Where that is new, it is held.
     pub(super) fn policy(
         &self,
         name: &Name,
@@ -97,12 +110,13 @@ impl Standing {
     ) {
         let mut known = self.lock();
         let names: Vec<Arc<str>> = config.addresses.iter().map(|a| a.address.to_string().into()).collect();
-        let (mut statuses, made) = match known.policies.remove(name) {
-            Some(old) => (old.statuses, old.made),
-            None => (BTreeMap::new(), Arc::new(Policy::new(name.shared(), config, Vec::new(), None))),
+        let (mut statuses, made, is_held) = match known.policies.remove(name) {
+            Some(old) => (old.statuses, old.made, old.config != *config || old.is_held),
+            None => (BTreeMap::new(), None, true),
         };
         statuses.retain(|address, _| names.contains(address));
-        let of = OfPolicy { config: config.clone(), source, watch: Arc::clone(watch), statuses, made };
+        let of =
+            OfPolicy { config: config.clone(), source, watch: Arc::clone(watch), statuses, made, is_held };
         known.policies.insert(name.clone(), of);
         let is_new = known.make(name);
         self.publish(&known, is_new);
@@ -118,6 +132,21 @@ impl Standing {
         let mut known = self.lock();
         let is_new = known.networks.is_some() || networks.is_some();
         known.networks = networks;
+        self.publish(&known, is_new);
+    }
+
+    /// Publishes the policies that are held and whose addresses have been checked once. True where none is held any more.
+    pub(super) fn release_settled(&self) -> bool {
+        let mut known = self.lock();
+        let is_new = known.release(OfPolicy::is_settled);
+        self.publish(&known, is_new);
+        known.policies.values().all(|of| !of.is_held)
+    }
+
+    /// Publishes all policies that are held.
+    pub(super) fn release(&self) {
+        let mut known = self.lock();
+        let is_new = known.release(|_| true);
         self.publish(&known, is_new);
     }
 
@@ -147,12 +176,7 @@ impl Standing {
     /// Whether every address that is checked has been checked once.
     pub(super) fn is_settled(&self) -> bool {
         let known = self.lock();
-        known.policies.values().all(|of| {
-            let settled = |status: &Status| {
-                status.bits.check != Some(CheckHealth::Unknown) || status.state == State::Maint
-            };
-            of.statuses.len() == of.config.addresses.len() && of.statuses.values().all(settled)
-        })
+        known.policies.values().all(OfPolicy::is_settled)
     }
 
     /// What is wrong with the state file.
@@ -171,26 +195,46 @@ impl Standing {
     /// Called with the lock held, so that tables are published in the order in which they were made.
     fn publish(&self, known: &Known, is_new: bool) {
         if is_new {
-            let table = Table::new(known.policies.values().map(|of| Arc::clone(&of.made)));
+            let table = Table::new(known.policies.values().filter_map(|of| of.made.clone()));
             self.tables.publish(table.with_networks(known.networks.clone()));
         }
     }
 }
 
 impl Known {
-    /// Makes the policy anew. False where nothing of it has changed.
+    /// Tells all checks what the state file says, and makes all policies anew: a TTL may have changed without any state.
+    fn tell_all(&mut self) -> bool {
+        let names: Vec<Name> = self.policies.keys().cloned().collect();
+        names.iter().fold(false, |is_new, name| {
+            self.tell_watch(name);
+            self.make(name) || is_new
+        })
+    }
+
+    /// Holds those no longer of which this is true, and makes them anew.
+    fn release(&mut self, may_go: impl Fn(&OfPolicy) -> bool) -> bool {
+        let held = self.policies.iter_mut().filter(|(_, of)| of.is_held && may_go(of));
+        let released = held.map(|(name, of)| {
+            of.is_held = false;
+            name.clone()
+        });
+        let released: Vec<Name> = released.collect();
+        released.iter().fold(false, |is_new, name| self.make(name) || is_new)
+    }
+
+    /// Makes the policy anew. False where nothing of it has changed, or it is held.
     fn make(&mut self, name: &Name) -> bool {
-        let Some(of) = self.policies.get_mut(name) else { return false };
+        let Some(of) = self.policies.get_mut(name).filter(|of| !of.is_held) else { return false };
         let candidate = |configured: &weir_core::config::DnsAddress| {
             let status = of.statuses.get(configured.address.to_string().as_str());
             Candidate::new(&of.config, configured, status, &self.file)
         };
         let candidates: Vec<Candidate> = of.config.addresses.iter().map(candidate).collect();
         let mut policy = Policy::new(name.shared(), &of.config, candidates, of.source.clone());
-        let before = &of.made;
-        let same_addresses = policy.addresses == before.addresses;
-        let same_plugin = same_source(&policy, before);
-        if same_addresses {
+        let before = of.made.as_deref();
+        let same_plugin = before.is_some_and(|before| same_source(&policy, before));
+        let same_addresses = before.filter(|before| policy.addresses == before.addresses);
+        if let Some(before) = same_addresses {
             // The same list costs its plugin nothing.
             policy.addresses = Arc::clone(&before.addresses);
             let same_rest = policy.is_ruled_as(before) && policy.candidates == before.candidates;
@@ -198,10 +242,10 @@ impl Known {
                 return false;
             }
         }
-        if let Some(source) = of.source.as_ref().filter(|_| !(same_addresses && same_plugin)) {
+        if let Some(source) = of.source.as_ref().filter(|_| !(same_addresses.is_some() && same_plugin)) {
             source.names(Arc::new([(Arc::clone(&policy.name), Arc::clone(&policy.addresses))]));
         }
-        of.made = Arc::new(policy);
+        of.made = Some(Arc::new(policy));
         true
     }
 

@@ -61,7 +61,7 @@ impl Node {
             true => Some(self.prepare_balancing(&fleet).map_err(|e| format!("{e:#}"))?),
             false => None,
         };
-        let dns = self.prepare_dns(&fleet)?;
+        let dns = self.prepare_dns(&fleet).await?;
         if self.shards.is_some() {
             self.apply_pools(&fleet).await.map_err(|e| format!("{e:#}"))?;
             self.apply_services(&fleet);
@@ -69,7 +69,7 @@ impl Node {
         if let (Some(running), Some(prepared)) = (&mut self.balancing, balancing) {
             running.apply(prepared);
         }
-        changes.live.extend(self.apply_dns(&fleet, dns));
+        changes.live.extend(self.apply_dns(&fleet, dns).await);
         self.receive(&fleet);
         let is_carried_out = self.is_carried_out().await;
         self.level.set(fleet.log.level);

@@ -1,11 +1,13 @@
 //! The node and its DNS server: start, reload, operators' words, explanations.
 
+use std::sync::Arc;
+
 use weir_core::config::{Fleet, Role};
 use weir_dns::explain::{Ask, Explanation};
 
 use super::Node;
 use crate::command::ServerCommand;
-use crate::dns::{DnsNode, Prepared};
+use crate::dns::{DnsNode, Material, Prepared};
 
 impl Node {
     /// Starts the DNS server where the node has that role. Queries wait until the first round of checks is over.
@@ -16,16 +18,21 @@ impl Node {
         Ok(())
     }
 
-    /// Reads zones and policies of a new fleet file; what is wrong with them changes nothing.
-    pub(super) fn prepare_dns(&self, fleet: &Fleet) -> Result<Option<Prepared>, String> {
-        let prepared = self.dns.as_ref().map(|dns| dns.prepare(fleet, &self.ground));
-        prepared.transpose().map_err(|e| format!("{e:#}"))
+    /// Reads zones and policies of a new fleet file; what is wrong with them changes nothing. Checks go on meanwhile: this thread
+    /// is theirs too.
+    pub(super) async fn prepare_dns(&self, fleet: &Arc<Fleet>) -> Result<Option<Prepared>, String> {
+        let Some(dns) = &self.dns else { return Ok(None) };
+        let of = Arc::clone(fleet);
+        let material =
+            tokio::task::spawn_blocking(move || Material::read(&of)).await.map_err(|e| e.to_string())?;
+        let prepared = material.and_then(|material| dns.prepare(fleet, &self.ground, material));
+        prepared.map(Some).map_err(|e| format!("{e:#}"))
     }
 
     /// Takes in what was prepared. Returns what it changes, a line each.
-    pub(super) fn apply_dns(&mut self, fleet: &Fleet, prepared: Option<Prepared>) -> Vec<String> {
+    pub(super) async fn apply_dns(&mut self, fleet: &Fleet, prepared: Option<Prepared>) -> Vec<String> {
         match (&mut self.dns, prepared) {
-            (Some(dns), Some(prepared)) => dns.apply(fleet, &self.ground, &self.operators, prepared),
+            (Some(dns), Some(prepared)) => dns.apply(fleet, &self.ground, &self.operators, prepared).await,
             _ => Vec::new(),
         }
     }
