@@ -1,6 +1,6 @@
 //! A reload of a DNS node, seen by its clients and by the servers that it checks.
 
-#![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends where something is missing")]
 
 #[path = "started/node.rs"]
 mod node;

@@ -219,7 +219,7 @@ impl Known {
             name.clone()
         });
         let released: Vec<Name> = released.collect();
-        released.iter().fold(false, |is_new, name| self.make(name) || is_new)
+        released.iter().filter(|name| self.make(name)).count() > 0
     }
 
     /// Makes the policy anew. False where nothing of it has changed, or it is held.
