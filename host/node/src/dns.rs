@@ -32,15 +32,12 @@ use weir_dns::state_file::{self, StateFileWatch};
 use weir_dns::{Encrypted, Options, Server, Serving, cookie_file, directory};
 
 use crate::operator::OperatorStates;
-use crate::pools::Ground;
+use crate::pools::{FIRST_CHECKS, Ground};
 use policy::{Change, RunningPolicy};
 use standing::Standing;
 
 /// How long a client may take until its connection is encrypted: three lost packets in a row, and some.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-
-/// How long a reload waits for the first round of checks of policies that are new or changed, before names are switched to them.
-const NEW_POLICY: Duration = Duration::from_secs(2);
 
 /// The file of the cookies' secret in `paths.state`.
 const COOKIE_FILE: &str = "dns-cookie";
@@ -168,7 +165,7 @@ impl DnsNode {
     }
 
     /// Takes in what was prepared; new and changed policies, and what names them, when their addresses have been checked or
-    /// [`NEW_POLICY`] is over. Returns what zones it changes, a line each.
+    /// [`FIRST_CHECKS`] is over. Returns what zones it changes, a line each.
     pub(crate) async fn apply(
         &mut self,
         fleet: &Fleet,
@@ -192,13 +189,13 @@ impl DnsNode {
         changes
     }
 
-    /// Publishes new and changed policies, each as soon as its addresses have been checked, and what is left when [`NEW_POLICY`] is over.
+    /// Publishes new and changed policies, each as soon as its addresses have been checked, and what is left when [`FIRST_CHECKS`] is over.
     async fn settle(&self, ground: &Ground) {
         for running in self.policies.values() {
             // Behind this, what is known of its addresses is no more what was known before the change.
             running.watch.snapshot().await;
         }
-        let end = tokio::time::Instant::now() + NEW_POLICY;
+        let end = tokio::time::Instant::now() + FIRST_CHECKS;
         while !self.standing.release_settled() {
             if tokio::time::timeout_at(end, ground.changed.notified()).await.is_err() {
                 break;

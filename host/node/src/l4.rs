@@ -363,3 +363,32 @@ async fn is_there(path: &Path) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_first_line_that_no_kernel_takes_is_no_secret() {
+        assert_eq!(first_line("secret\nof nobody\n"), Ok(Key::new("secret".to_owned())));
+        assert_eq!(first_line(&"x".repeat(MAX_KEY)), Ok(Key::new("x".repeat(MAX_KEY))));
+        for none in [String::new(), "\nsecret\n".to_owned(), "x".repeat(MAX_KEY + 1)] {
+            assert!(first_line(&none).is_err_and(|why| why.contains("bytes")), "{none:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn another_file_takes_the_node_out_as_soon_as_the_fleet_file_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (old, new) = (dir.path().join("old"), dir.path().join("new"));
+        std::fs::write(&new, "").unwrap();
+        let which = watch::Sender::new(old);
+        let (told, mut heard) = mpsc::unbounded_channel();
+        let watching = tokio::spawn(watch_file(which.subscribe(), told));
+        assert!(matches!(heard.recv().await, Some(Told::Event(Event::Disabled(false)))));
+        which.send_replace(new);
+        assert!(matches!(heard.recv().await, Some(Told::Event(Event::Disabled(true)))));
+        drop(which);
+        watching.await.unwrap();
+    }
+}

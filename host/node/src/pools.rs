@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::Notify;
@@ -25,6 +26,9 @@ use crate::keeper::{Keeper, News};
 use crate::operator::OperatorStates;
 use crate::settings;
 use crate::status::JudgeStatus;
+
+/// How long a reload waits for the first round of checks of what is new, a pool or a policy, before anybody is switched to it.
+pub(crate) const FIRST_CHECKS: Duration = Duration::from_secs(2);
 
 /// What pools share.
 pub(crate) struct Ground {

@@ -11,6 +11,7 @@
 mod session;
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +65,14 @@ enum Heard {
     Order(u64, Result<Order, FrameError>),
 }
 
+/// Addresses that are not wanted any more, and that the kernel serves for a while longer.
+struct Departing {
+    addresses: BTreeSet<IpAddr>,
+    /// The state that has what is served there.
+    before: Arc<Desired>,
+    until: Instant,
+}
+
 /// The sidecar.
 pub struct Sidecar<A> {
     allowed: BTreeSet<u32>,
@@ -78,8 +87,9 @@ pub struct Sidecar<A> {
     /// The host of this connection has said what it wants.
     has_decided: bool,
     withdrawn: bool,
-    /// Until then the kernel is told of addresses that are not wanted any more.
-    departs: Option<Instant>,
+    /// What checks need beside what was wanted before, until somebody says what is wanted.
+    ways: Option<Ways>,
+    departing: Option<Departing>,
     listened: Instant,
     observed: watch::Sender<Arc<Observed>>,
     /// The generation that the kernel's worker has finished, and whether all that is announced is served.
@@ -110,7 +120,8 @@ impl<A: Announcer> Sidecar<A> {
             heard: Instant::now(),
             has_decided: false,
             withdrawn: false,
-            departs: None,
+            ways: None,
+            departing: None,
             listened: Instant::now(),
             observed: watch::channel(Arc::new(observed)).0,
             ready: None,
@@ -127,7 +138,8 @@ impl<A: Announcer> Sidecar<A> {
         let mut status = tokio::time::interval(STATUS_EVERY);
         tokio::pin!(stop);
         loop {
-            let (expires, departs) = (self.expires(), self.departs);
+            let (expires, departs) =
+                (self.expires(), self.departing.as_ref().map(|departing| departing.until));
             tokio::select! {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => self.connected(stream, &to_us),
@@ -247,42 +259,56 @@ impl<A: Announcer> Sidecar<A> {
     /// Makes ways beside what was wanted before, which may have been another host's word. What is wanted stays what it was.
     fn prepare(&mut self, ways: Ways) {
         self.hear();
-        let told = self.worker.desired.borrow().clone();
-        match told {
-            Some(told) => drop(self.worker.desired.send_replace(Some(Arc::new(ways.beside(&told))))),
-            None => drop(self.worker.ways.send_replace(Some(Arc::new(ways)))),
+        if self.desired.is_none() {
+            self.worker.ways.send_replace(Some(Arc::new(ways)));
+            return;
         }
+        self.ways = Some(ways);
+        self.tell_kernel();
     }
 
     fn set(&mut self, desired: Arc<Desired>) {
-        let told = self.with_departing(&desired);
-        self.desired = Some(Arc::clone(&desired));
+        self.depart(&desired);
+        self.ways = None;
+        self.desired = Some(desired);
         // What is not wanted any more is withdrawn before the kernel stops to serve it; what is new waits for the kernel.
         self.announce();
-        self.worker.desired.send_replace(Some(told.map_or(desired, Arc::new)));
+        self.tell_kernel();
     }
 
-    /// What the kernel is told where addresses go that routers know: they are served until those have found another way.
-    fn with_departing(&mut self, desired: &Desired) -> Option<Desired> {
-        let told = self.worker.desired.borrow().clone()?;
-        let gone = desired.gone_since(&told);
+    /// What the kernel is told: what is wanted, what departs, and what checks need.
+    fn tell_kernel(&self) {
+        let Some(desired) = &self.desired else { return };
+        let mut told = Arc::clone(desired);
+        if let Some(departing) = &self.departing {
+            told = Arc::new(told.with_departing(&departing.before, &departing.addresses));
+        }
+        if let Some(ways) = &self.ways {
+            told = Arc::new(ways.beside(&told));
+        }
+        self.worker.desired.send_replace(Some(told));
+    }
+
+    /// Notes which addresses go that routers know: they are served until those have found another way.
+    fn depart(&mut self, desired: &Desired) {
+        let Some(before) = self.worker.desired.borrow().clone() else { return };
+        let addresses = desired.gone_since(&before);
         let announced = self.announced.as_ref().filter(|announced| announced.wish != Wish::Stop);
-        if let Some(announced) = announced
-            && announced.routes.iter().any(|route| gone.contains(&route.prefix.address()))
-        {
-            self.departs = Some(Instant::now() + announced.pauses.fade + announced.pauses.drain);
-        }
-        if gone.is_empty() {
-            self.departs = None;
-        }
-        self.departs.map(|_| desired.with_departing(&told, &gone))
+        let are_known = announced.filter(|announced| {
+            announced.routes.iter().any(|route| addresses.contains(&route.prefix.address()))
+        });
+        let until = match (are_known, self.departing.take()) {
+            (Some(announced), _) => Instant::now() + announced.pauses.fade + announced.pauses.drain,
+            // Those that depart already keep their time.
+            (None, Some(departing)) => departing.until,
+            (None, None) => return,
+        };
+        self.departing = (!addresses.is_empty()).then_some(Departing { addresses, before, until });
     }
 
     fn departed(&mut self) {
-        self.departs = None;
-        if let Some(desired) = &self.desired {
-            self.worker.desired.send_replace(Some(Arc::clone(desired)));
-        }
+        self.departing = None;
+        self.tell_kernel();
     }
 
     fn looked(&mut self, looked: Looked) {

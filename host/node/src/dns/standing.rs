@@ -205,10 +205,12 @@ impl Known {
     /// Tells all checks what the state file says, and makes all policies anew: a TTL may have changed without any state.
     fn tell_all(&mut self) -> bool {
         let names: Vec<Name> = self.policies.keys().cloned().collect();
-        names.iter().fold(false, |is_new, name| {
+        let mut is_new = false;
+        for name in &names {
             self.tell_watch(name);
-            self.make(name) || is_new
-        })
+            is_new |= self.make(name);
+        }
+        is_new
     }
 
     /// Holds those no longer of which this is true, and makes them anew.
@@ -219,7 +221,11 @@ impl Known {
             name.clone()
         });
         let released: Vec<Name> = released.collect();
-        released.iter().filter(|name| self.make(name)).count() > 0
+        let mut is_new = false;
+        for name in &released {
+            is_new |= self.make(name);
+        }
+        is_new
     }
 
     /// Makes the policy anew. False where nothing of it has changed, or it is held.

@@ -11,14 +11,11 @@ use weir_proxy::{Service, ServiceTable};
 
 use super::{Node, RESCAN};
 use crate::fleet::FleetFile;
-use crate::pools::{Prepared, RunningPool};
+use crate::pools::{FIRST_CHECKS, Prepared, RunningPool};
 use crate::settings;
 
 /// How long `weir reload` waits for the sidecar.
 pub(super) const CARRIED_OUT: Duration = Duration::from_secs(2);
-
-/// How long services wait for the first round of checks of a pool that is new, before they are switched to it.
-const NEW_POOL: Duration = Duration::from_secs(2);
 
 impl Node {
     /// Reads the fleet file and the plugin directory and applies what they say. The answer is for a person; an error means
@@ -125,7 +122,7 @@ impl Node {
         let started: Vec<_> = news.iter().map(|(name, _)| name.clone()).collect();
         self.pools.extend(news);
         if self.shards.is_some() {
-            let end = tokio::time::Instant::now() + NEW_POOL;
+            let end = tokio::time::Instant::now() + FIRST_CHECKS;
             for pool in started.iter().filter_map(|name| self.pools.get(name)) {
                 while !pool.is_settled().await && tokio::time::Instant::now() < end {
                     let _ = tokio::time::timeout_at(end, self.ground.changed.notified()).await;

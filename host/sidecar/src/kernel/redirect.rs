@@ -27,7 +27,8 @@ use rules::{CHAIN, Side, of_chain, script};
 /// Where programs are looked for, whatever the sidecar was started with.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin";
 
-/// Between two looks at rules that nobody wants otherwise. Each starts programs, and costs a hundred times what a look at the rest does.
+/// Between two looks at rules that nobody wants otherwise. Each starts a program for each family, where
+/// a look at the rest asks over a socket that is open.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
 
 /// How long a program may take. They take milliseconds, and two seconds where they wait for each other.

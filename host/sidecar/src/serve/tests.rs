@@ -116,6 +116,16 @@ impl Scene {
     }
 }
 
+/// A sidecar that announces these, as generation 1, and the host that wants it.
+async fn announcing(prefixes: &[&str]) -> (Scene, UnixStream) {
+    let mut scene = scene(&[me()]);
+    let mut host = connect(scene.dir.path()).await;
+    scene.order(&mut host, desired(1, prefixes)).await;
+    scene.kernel_says(1, vec![]).await;
+    report(&mut host, of_generation(1)).await;
+    (scene, host)
+}
+
 /// What the sidecar reports next that satisfies `until`.
 async fn report(host: &mut UnixStream, until: impl Fn(&Report) -> bool) -> Report {
     loop {
@@ -182,11 +192,7 @@ async fn ways_of_checks_are_prepared_and_nothing_else_is_taken_for_one() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_host_costs_the_announcements_after_the_hold_and_nothing_before() {
-    let mut scene = scene(&[me()]);
-    let mut host = connect(scene.dir.path()).await;
-    scene.order(&mut host, desired(1, &["198.51.100.1/32"])).await;
-    scene.kernel_says(1, vec![]).await;
-    report(&mut host, of_generation(1)).await;
+    let (scene, mut host) = announcing(&["198.51.100.1/32"]).await;
     let began = Instant::now();
     report(&mut host, |r| matches!(r, Report::Observed(o) if o.host_is_silent)).await;
     assert_eq!(began.elapsed().as_secs(), 10);
@@ -202,11 +208,7 @@ async fn a_silent_host_costs_the_announcements_after_the_hold_and_nothing_before
 
 #[tokio::test(start_paused = true)]
 async fn a_host_that_died_and_came_back_within_the_hold_is_not_noticed_by_neighbors() {
-    let mut scene = scene(&[me()]);
-    let mut host = connect(scene.dir.path()).await;
-    scene.order(&mut host, desired(1, &["198.51.100.1/32"])).await;
-    scene.kernel_says(1, vec![]).await;
-    report(&mut host, of_generation(1)).await;
+    let (mut scene, host) = announcing(&["198.51.100.1/32"]).await;
     let told = scene.told.lock().unwrap().clone();
     drop(host);
     tokio::time::sleep(Duration::from_secs(9)).await;
@@ -270,11 +272,7 @@ async fn who_only_looks_whether_somebody_listens_takes_no_hosts_place() {
 
 #[tokio::test(start_paused = true)]
 async fn a_host_that_has_begun_anew_does_not_speak_for_its_predecessor() {
-    let mut scene = scene(&[me()]);
-    let mut host = connect(scene.dir.path()).await;
-    scene.order(&mut host, desired(1, &["198.51.100.1/32"])).await;
-    scene.kernel_says(1, vec![]).await;
-    report(&mut host, of_generation(1)).await;
+    let (mut scene, host) = announcing(&["198.51.100.1/32"]).await;
     drop(host);
     // One after the other lives, and dies before it has decided.
     let began = Instant::now();
@@ -301,11 +299,7 @@ async fn a_host_that_has_begun_anew_does_not_speak_for_its_predecessor() {
 
 #[tokio::test(start_paused = true)]
 async fn an_address_that_goes_is_withdrawn_at_once_and_served_until_routers_know() {
-    let mut scene = scene(&[me()]);
-    let mut host = connect(scene.dir.path()).await;
-    scene.order(&mut host, desired(1, &["198.51.100.1/32", "198.51.100.2/32"])).await;
-    scene.kernel_says(1, vec![]).await;
-    report(&mut host, of_generation(1)).await;
+    let (mut scene, mut host) = announcing(&["198.51.100.1/32", "198.51.100.2/32"]).await;
     let served = |scene: &Scene| scene.kernel.borrow().as_ref().unwrap().addresses.len();
 
     let began = Instant::now();
@@ -319,12 +313,23 @@ async fn an_address_that_goes_is_withdrawn_at_once_and_served_until_routers_know
     assert_eq!(began.elapsed().as_secs(), 4, "the pauses of fading and of draining");
     assert_eq!(scene.kernel.borrow().as_deref(), Some(&desired(3, &["198.51.100.1/32"])));
 
+    // What a host that has begun anew needs for its checks outlives a departure.
+    scene.order(&mut host, desired(3, &["198.51.100.1/32", "198.51.100.3/32"])).await;
+    scene.kernel_says(3, vec![]).await;
+    report(&mut host, of_generation(3)).await;
+    scene.order(&mut host, desired(4, &["198.51.100.1/32"])).await;
+    let mut host = connect(scene.dir.path()).await;
+    protocol::write(&mut host, &Order::Prepare(Box::new(way(weir_core::l4::MARKS.first)))).await.unwrap();
+    scene.kernel.wait_for(|told| told.as_ref().is_some_and(|told| told.ipvs.table.len() == 1)).await.unwrap();
+    scene.kernel.wait_for(|told| told.as_ref().is_some_and(|told| told.addresses.len() == 1)).await.unwrap();
+    assert_eq!(scene.kernel.borrow().as_ref().map(|told| told.ipvs.table.len()), Some(1));
+
     // One that comes back in time was never away.
-    scene.order(&mut host, desired(4, &[])).await;
+    scene.order(&mut host, desired(5, &[])).await;
     assert_eq!(served(&scene), 1);
-    scene.order(&mut host, desired(5, &["198.51.100.1/32"])).await;
+    scene.order(&mut host, desired(6, &["198.51.100.1/32"])).await;
     tokio::time::sleep(Duration::from_secs(10)).await;
-    assert_eq!(scene.kernel.borrow().as_deref(), Some(&desired(5, &["198.51.100.1/32"])));
+    assert_eq!(scene.kernel.borrow().as_deref(), Some(&desired(6, &["198.51.100.1/32"])));
 }
 
 #[tokio::test(start_paused = true)]
@@ -348,11 +353,7 @@ async fn a_listening_address_that_another_program_has_is_tried_again() {
 
 #[tokio::test(start_paused = true)]
 async fn who_is_told_to_stop_ends_its_sessions_in_order() {
-    let mut scene = scene(&[me()]);
-    let mut host = connect(scene.dir.path()).await;
-    scene.order(&mut host, desired(1, &["198.51.100.1/32"])).await;
-    scene.kernel_says(1, vec![]).await;
-    report(&mut host, of_generation(1)).await;
+    let (scene, _host) = announcing(&["198.51.100.1/32"]).await;
     scene.stop.send(()).unwrap();
     scene.running.await.unwrap();
     let told = scene.told.lock().unwrap();
@@ -403,4 +404,28 @@ async fn a_host_says_the_whole_once_then_what_differs_and_the_whole_again_when_i
     assert!(matches!(next().await, Order::Set(whole) if whole.generation == 2));
     ways.send_replace(way(weir_core::l4::MARKS.first));
     assert_eq!(next().await, Order::Prepare(Box::new(way(weir_core::l4::MARKS.first))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_forgotten_when_something_later_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(dir.path().join("s")).unwrap();
+    let (wanted, wants) = watch::channel(Some(Arc::new(desired(1, &[]))));
+    let (_ways, prepared) = watch::channel(Ways::default());
+    let (link, mut told) = watch::channel(crate::client::Link::default());
+    tokio::spawn(crate::client::keep(dir.path().join("s"), wants, prepared, link));
+    let (stream, _) = listener.accept().await.unwrap();
+    let (mut from, mut to) = stream.into_split();
+    hello(&mut from, &mut to).await.unwrap();
+    let saw = |generation| Report::Observed(Box::new(Observed { generation, ..Observed::default() }));
+    protocol::write(&mut to, &saw(1)).await.unwrap();
+    protocol::write(&mut to, &Report::Refused("a key of no bytes".to_owned())).await.unwrap();
+    // The state that is still in force says nothing of the one that was refused.
+    protocol::write(&mut to, &saw(1)).await.unwrap();
+    told.wait_for(|link| link.refused.is_some()).await.unwrap();
+    wanted.send_replace(Some(Arc::new(desired(3, &[]))));
+    protocol::write(&mut to, &saw(3)).await.unwrap();
+    let link =
+        told.wait_for(|link| link.observed.as_ref().is_some_and(|saw| saw.generation == 3)).await.unwrap();
+    assert_eq!(link.refused, None);
 }
