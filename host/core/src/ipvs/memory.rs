@@ -8,7 +8,7 @@ use super::{
     Wanted,
 };
 
-/// The table as it was last seen or left, with the last weights, and the services that this process made.
+/// The table as it was last seen or left, with the last weights, and the services that are this process's to remove.
 ///
 /// The order of calls: [`Memory::see`] a dump, then [`Memory::plan`], then [`Memory::done`] for each change that the kernel
 /// has confirmed, then [`Memory::agree`]. Without a foreign hand in between the next plan needs no dump, and looks only at services
@@ -16,6 +16,7 @@ use super::{
 #[derive(Debug, Clone, Default)]
 pub struct Memory {
     known: Observed,
+    /// Services that this process made, or found as it wanted them: an earlier process may have made those.
     made: BTreeSet<Key>,
     /// What is known was found to be as this wants it, every service of it.
     agreed: Table,
@@ -106,8 +107,9 @@ impl Memory {
     }
 
     /// All that is wanted is known to be so: the plan was empty, or all of it is done. The next plan passes over services that are
-    /// still wanted like this.
+    /// still wanted like this. From now on they are ours to remove, whoever made them.
     pub fn agree(&mut self, wanted: &Wanted) {
+        self.made.extend(wanted.table.shared().keys());
         self.agreed = wanted.table.clone();
     }
 }

@@ -39,7 +39,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What makes `observed` into what is wanted. `made` are the services that whoever asks has made himself, which are his to
+    /// What makes `observed` into what is wanted. `made` are the services that whoever asks has made or adopted, which are his to
     /// remove as well. Services that `agreed` shares with what is wanted are known to be as they shall be.
     pub fn of(wanted: &Wanted, observed: &Observed, made: &BTreeSet<Key>, agreed: &Table) -> Self {
         let mut draft = Draft::default();

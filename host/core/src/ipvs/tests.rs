@@ -244,6 +244,16 @@ fn services_of_others_are_left_alone_unless_they_are_ours_by_address_mark_or_mak
 }
 
 #[test]
+fn what_an_earlier_process_made_is_ours_once_it_was_wanted() {
+    let both = wanted([service(1, [up(1)]), service(2, [up(1)])]);
+    let mut memory = seen_afresh(&programmed(&both));
+    let only_first = wanted([service(1, [up(1)])]);
+    assert_eq!(memory.plan(&only_first).foreign, [key(2)], "it may be anybody's");
+    assert_eq!(shown(&settle(&mut memory, &both)), [""; 0], "it is there already");
+    assert_eq!(shown(&memory.plan(&only_first)), ["tcp 198.51.100.2:80: remove"]);
+}
+
+#[test]
 fn settings_tunnels_and_timeouts_are_each_one_command() {
     let mut memory = programmed(&wanted([service(1, [up(1), up(2)])]));
     let mut changed = service(1, [up(1), up(2)]);

@@ -142,6 +142,8 @@ impl Receiver {
         }
         let v4 = desired.tunnels.iter().filter(|tunnel| !tunnel.kind.is_ipv6());
         desired.sysctls = settings::l7(v4.map(|tunnel| tunnel.name.as_str()));
+        // Of a time when this node was an l4 node: what the kernel went on sending away would never reach the proxy.
+        desired.ipvs.ownership.addresses = addresses.iter().copied().collect();
         desired.addresses = addresses.into_iter().map(ServiceAddress).collect();
         if is_given(fleet) {
             give(&mut desired, fleet, node, self.history.spread_over(time, self.remember()), &self.silent);

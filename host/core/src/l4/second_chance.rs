@@ -76,7 +76,7 @@ pub(super) fn is_given(fleet: &Fleet) -> bool {
     fleet.l4.second_chance.enabled && settings(&fleet.l4).is_maglev()
 }
 
-/// What of the kernel's balancer is an l7 node's: also of one that wants nothing of it, so that what an earlier process made is removed.
+/// What of the kernel's balancer is any node's that is no l4 node, so that what an earlier process made is removed.
 pub(super) fn ownership() -> Ownership {
     Ownership { marks: Some(REDIRECT_MARKS), ..Ownership::default() }
 }
@@ -112,7 +112,8 @@ pub(super) fn give(desired: &mut Desired, fleet: &Fleet, node: &str, members: &[
             desired.redirects.push(Redirect { from: kind(fleet.l4.tunnel, family), port, mark });
         }
     }
-    desired.ipvs = Wanted { table, ownership: ownership(), timeouts: Some(TIMEOUTS), ..Wanted::default() };
+    let ownership = std::mem::take(&mut desired.ipvs.ownership);
+    desired.ipvs = Wanted { table, ownership, timeouts: Some(TIMEOUTS), ..Wanted::default() };
     desired.sysctls.extend(SYSCTLS.iter().map(|(name, value)| Sysctl::new(*name, *value)));
 }
 

@@ -84,3 +84,29 @@ fn who_has_no_part_in_the_tier_wants_nothing() {
 fn the_largest_segments_fit_the_largest_wrapping() {
     assert_eq!(MAX_SEGMENT, (1436, 1396));
 }
+
+#[test]
+fn a_node_that_was_an_l4_node_before_sends_nothing_away_any_more() {
+    let fleet = with(&[]);
+    let mut kernel = crate::ipvs::Memory::new();
+    let before = Bench::up(&fleet).last().ipvs.clone();
+    for change in kernel.plan(&before).changes {
+        kernel.done(&change).unwrap();
+    }
+    let mut afresh = crate::ipvs::Memory::new();
+    afresh.see(kernel.known().clone());
+    for enabled in [true, false] {
+        let mut fleet = Fleet::clone(&fleet);
+        fleet.l4.second_chance.enabled = enabled;
+        let desired = Receiver::new(Arc::new(fleet), "a", None, 0).desired(0);
+        assert_eq!(desired.check(), Ok(()));
+        let removed: Vec<String> = afresh
+            .plan(&desired.ipvs)
+            .changes
+            .iter()
+            .map(ToString::to_string)
+            .filter(|change| change.starts_with("tcp") && change.ends_with(": remove"))
+            .collect();
+        assert_eq!(removed.len(), before.table.len(), "{removed:?}");
+    }
+}
