@@ -91,16 +91,19 @@ pub struct Kernel {
     agreed: Option<Arc<Desired>>,
 }
 
+/// A connection to the kernel's devices and addresses.
+fn connect() -> Result<Handle, String> {
+    let (connection, handle, _) = rtnetlink::new_connection().map_err(|error| error.to_string())?;
+    tokio::spawn(connection);
+    Ok(handle)
+}
+
 impl Kernel {
     /// Opens the sockets. What cannot be opened is reported with each look. To be called on a tokio runtime.
     pub fn open(observe_only: bool) -> Self {
-        let routes = rtnetlink::new_connection().map(|(connection, handle, _)| {
-            tokio::spawn(connection);
-            handle
-        });
         Self {
             observe_only,
-            routes: routes.map_err(|e| e.to_string()),
+            routes: connect(),
             balancer: None,
             sysctls: Sysctls::new(),
             redirects: Redirects::new(),
@@ -264,7 +267,11 @@ impl Kernel {
             // Who wants nothing of devices does not mind that they cannot be seen.
             Err(_) if desired.tunnels.is_empty() && desired.addresses.is_empty() => return Vec::new(),
             Err(error) => {
-                looked.differs(Part::Tunnel, format!("devices and addresses cannot be seen: {error}"));
+                // Unless it is seen that the addresses are there, none of them may be announced.
+                let part = if desired.addresses.is_empty() { Part::Tunnel } else { Part::Address };
+                looked.differs(part, format!("devices and addresses cannot be seen: {error}"));
+                // A connection that has failed stays so; the next look has another one.
+                self.routes = connect();
                 return Vec::new();
             }
         };
@@ -346,5 +353,24 @@ fn log(plan: &Plan, cause: Cause) {
             let first = changed.first().map(ToString::to_string);
             tracing::warn!(part = "ipvs", changes, first, "somebody else's changes undone");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_core::desired::ServiceAddress;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_cannot_be_seen_is_not_served_and_the_next_look_has_another_connection() {
+        let mut kernel = Kernel::open(true);
+        kernel.routes = Err("it has failed".to_owned());
+        let address = ServiceAddress([198, 51, 100, 1].into());
+        let desired = Arc::new(Desired { addresses: vec![address], ..Desired::default() });
+        let looked = kernel.reconcile(&desired, Cause::Wanted, || false).await.unwrap();
+        let parts: Vec<Part> = looked.differences.iter().map(|one| one.part).collect();
+        assert_eq!(parts, [Part::Address], "{:?}", looked.differences);
+        assert!(kernel.routes.is_ok());
     }
 }

@@ -1,7 +1,7 @@
 //! The socket on which the host finds the sidecar.
 
 use std::io;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::lchown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
@@ -33,16 +33,23 @@ fn bind_at(path: &Path, owner: Option<u32>) -> io::Result<UnixListener> {
     let bound = UnixListener::bind(path);
     umask(mask);
     let listener = bound?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     if let Some(owner) = owner {
-        chown(path, Some(owner), None)?;
+        give(path, owner)?;
     }
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
 
+/// Gives the socket away, and nothing that it may have been replaced by: the directory can be the host's, and whoever took that over must
+/// not be given files of root by a link. For the same reason the mode is the umask's and is not set afterwards.
+fn give(path: &Path, owner: u32) -> io::Result<()> {
+    lchown(path, Some(owner), None)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
     use super::*;
 
     #[test]
@@ -55,5 +62,14 @@ mod tests {
         let second = bind(&path, None).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         drop(second);
+    }
+
+    #[test]
+    fn what_a_link_leads_to_is_not_given_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let (link, nowhere) = (dir.path().join("sidecar.unready"), dir.path().join("nowhere"));
+        symlink(&nowhere, &link).unwrap();
+        let own = std::fs::symlink_metadata(&link).unwrap().uid();
+        assert!(give(&link, own).is_ok(), "the link itself is there, what it leads to is not");
     }
 }

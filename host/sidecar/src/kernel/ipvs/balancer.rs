@@ -114,6 +114,10 @@ impl Balancer {
     fn unseen_as_changed(&mut self, changes: &[Change]) {
         let Some(unseen) = &mut self.unseen else { return };
         for change in changes {
+            if let Change::RemoveService { key } = change {
+                // The kernel says of a service that is gone that it has no destinations, not that it is gone.
+                unseen.retain(|(one, _)| one != key);
+            }
             if let Change::AddService { key, settings } | Change::SetService { key, settings } = change
                 && let Some((_, seen)) = unseen.iter_mut().find(|(one, _)| one == key)
             {
