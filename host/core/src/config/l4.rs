@@ -27,7 +27,7 @@ pub struct L4 {
     /// While this file exists on an l4 node, the node announces nothing; it is left without breaking a connection.
     pub disable_file: AbsolutePath,
     /// How long an l4 node goes on announcing when the process that decides is gone, hangs, or has begun anew and
-    /// not decided yet. Longer than a restart and two intervals and timeouts of the check.
+    /// not decided yet. At least 2s, and longer than a restart and two intervals and timeouts of the check.
     pub host_hold: Period,
     /// The health check of each l7 node.
     pub check: NodeCheck,

@@ -12,7 +12,11 @@ use super::Fault;
 pub struct ServiceAddress(pub IpAddr);
 
 impl ServiceAddress {
-    pub(super) fn check(&self) -> Result<(), Fault> {
+    /// Whether routers can be told of it.
+    ///
+    /// # Errors
+    /// It is none that is routed to a single machine.
+    pub fn check(&self) -> Result<(), Fault> {
         let ip = self.0;
         let link_local = match ip {
             IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),

@@ -7,7 +7,11 @@ use std::time::Duration;
 use super::{Rules, checks};
 use crate::config::source::{Step, at};
 use crate::config::{AddressFamily, CheckType, Fleet, L4, Name, Node, Period, Role, Service, Through};
+use crate::desired::{MAX_ENTRIES, ServiceAddress};
 use crate::l4::MAX_JOIN;
+
+/// A host says every half second that it lives: a shorter hold would be over in between.
+const MIN_HOST_HOLD: Duration = Duration::from_secs(2);
 
 pub(super) fn check(fleet: &Fleet, rules: &mut Rules<'_, '_, '_>) {
     let l4: Vec<_> = with(fleet, Role::L4).collect();
@@ -100,7 +104,7 @@ fn joins(fleet: &Fleet, needed: bool, rules: &mut Rules<'_, '_, '_>) {
 
 /// What the services of a fleet with l4 nodes ask of nodes.
 fn tier(fleet: &Fleet, rules: &mut Rules<'_, '_, '_>) {
-    let mut families = BTreeSet::new();
+    let (mut families, mut announced) = (BTreeSet::new(), BTreeSet::new());
     for (name, service) in &fleet.services {
         let path = at!["services", name.as_str(), "addresses"];
         let thinned =
@@ -111,8 +115,20 @@ fn tier(fleet: &Fleet, rules: &mut Rules<'_, '_, '_>) {
             );
             rules.key(path, message);
         }
+        for (i, address) in service.addresses.iter().enumerate() {
+            announced.insert(*address);
+            if ServiceAddress(*address).check().is_err() {
+                let message =
+                    format!("{address} is not routed, and l4 nodes announce what is: write another address");
+                rules.value(at!["services", name.as_str(), "addresses", i], message);
+            }
+        }
         families.extend(service.addresses.iter().map(|address| AddressFamily::of(*address)));
         health_path(fleet, name, service, rules);
+    }
+    if announced.len() > MAX_ENTRIES {
+        let message = format!("{} addresses: an l4 node announces at most {MAX_ENTRIES}", announced.len());
+        rules.key(at!["services"], message);
     }
     let nodes_are_whole = !rules.source.is_thinned(at!["nodes"]);
     if with(fleet, Role::L7).next().is_none() && nodes_are_whole {
@@ -171,6 +187,13 @@ fn settings(fleet: &Fleet, rules: &mut Rules<'_, '_, '_>) {
             quorum.rise
         );
         rules.value(at!["l4", "quorum", "rise"], message);
+    }
+    if *fleet.l4.host_hold < MIN_HOST_HOLD {
+        let message = format!(
+            "{} is over between two signs of life of a healthy node: write at least \"2s\"",
+            fleet.l4.host_hold
+        );
+        rules.value(at!["l4", "host-hold"], message);
     }
     for (field, time) in [("tcp", timeouts.tcp), ("tcp-fin", timeouts.tcp_fin), ("udp", timeouts.udp)] {
         whole_seconds(at!["l4", "timeouts", field], time, rules);

@@ -104,6 +104,20 @@ const CASES: &[Case] = &[
         &[("addresses = [\"198.51.100.1\", \"2001:db8::198.51.100.1\"]\n", "")],
         &["11:1: service `www` has no addresses: l4 nodes have to know what to announce; write `addresses`"],
     ),
+    // Addresses that no router is told of.
+    (
+        &[("[\"198.51.100.1\", ", "[\"169.254.20.10\", \"127.0.0.1\", \"fe80::1\", ")],
+        &[
+            "13:14: 169.254.20.10 is not routed, and l4 nodes announce what is: write another address",
+            "13:31: 127.0.0.1 is not routed, and l4 nodes announce what is: write another address",
+            "13:44: fe80::1 is not routed, and l4 nodes announce what is: write another address",
+        ],
+    ),
+    // A hold that a healthy node does not keep.
+    (
+        &[("[bgp]", "[l4]\nhost-hold = \"300ms\"\n[bgp]")],
+        &["16:13: 300ms is over between two signs of life of a healthy node: write at least \"2s\""],
+    ),
     // No join number.
     (
         &[("join = 1\n", "")],
