@@ -46,7 +46,7 @@ mod way;
 
 pub use announcement::Keys;
 pub use explain::{Explanation, Flow, NoExplanation, Outcome, Supposed, Supposition, explain};
-pub use layout::{Layout, Target};
+pub use layout::{Layout, SERVICE_HEADER, Target};
 pub use machine::{Action, Event, Machine};
 pub use members::{History, Member, Members};
 pub use receiver::{MAX_SEGMENT, Other, Receiver, ReceiverEvent, has_tunnels};

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use weir_core::config::{AddressFamily, CheckType, Fleet, NodeCheck, Through};
 use weir_core::desired::speaker::{Key, MAX_KEY};
 use weir_core::health::{Admin, HealthSpec, Operator, OperatorCommand, Status};
-use weir_core::l4::{self, Action, Event, Keys, Layout, Machine, Target};
+use weir_core::l4::{self, Action, Event, Keys, Layout, Machine, SERVICE_HEADER, Target};
 use weir_core::model::State;
 use weir_probe::check::{Check, HttpCheck, Method, Sockets};
 use weir_probe::{Clock, Watch, Watched};
@@ -115,14 +115,19 @@ fn labels(target: &Target) -> Arc<[(String, String)]> {
     let through = if target.way.is_some() { "tunnel" } else { "node" };
     let address = [("address", target.to.to_string()), ("through", through.to_owned())];
     let path = target.path.iter().map(|path| ("path", path.clone()));
-    address.into_iter().chain(path).map(|(name, value)| (name.to_owned(), value)).collect()
+    let service = target.service.iter().map(|service| ("service", service.to_string()));
+    address.into_iter().chain(path).chain(service).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 fn check(check: &NodeCheck, target: &Target, sockets: Sockets) -> anyhow::Result<Check> {
     let method = match (check.kind, &target.path) {
         (CheckType::Http, Some(path)) => {
             let host = check.host.clone().unwrap_or_else(|| target.to.to_string());
-            Method::Http(HttpCheck::new(&host, path, check.expect.ranges().to_vec())?)
+            let http = HttpCheck::new(&host, path, check.expect.ranges().to_vec())?;
+            Method::Http(match &target.service {
+                Some(service) => http.with_header(SERVICE_HEADER, service),
+                None => http,
+            })
         }
         _ => Method::Tcp,
     };
@@ -175,6 +180,12 @@ impl Balancing {
         let disable_file = watch::Sender::new(fleet.l4.disable_file.to_path_buf());
         let machine = Machine::new(fleet, node, keys, operator.admin, clock.now());
         network.prepare(machine.ways());
+        let (heir, to) = (network.clone(), told.clone());
+        tokio::spawn(async move {
+            if let Some(inherited) = heir.inherited().await {
+                let _ = to.send(Told::Event(Event::Inherited(inherited)));
+            }
+        });
         tokio::spawn(decide(machine, clock, network, inbox, changed));
         let news = told.clone();
         let mut seen: BTreeMap<Arc<str>, Status> = BTreeMap::new();

@@ -1,5 +1,6 @@
 //! The network side of a node as the host sees it: what it wants of its sidecar, and what the sidecar says.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -65,6 +66,13 @@ impl Network {
     /// What is known of the sidecar.
     pub(crate) fn link(&self) -> Link {
         self.link.borrow().clone()
+    }
+
+    /// What the sidecar announces by an earlier process's word, once it is reached; `None` where that is no longer looked for.
+    pub(crate) async fn inherited(&self) -> Option<BTreeSet<IpAddr>> {
+        let mut link = self.link.clone();
+        let reached = link.wait_for(|link| link.announced.is_some()).await.ok()?;
+        reached.announced.as_deref().cloned()
     }
 
     /// Whether the sidecar has carried out what is wanted now, as far as it could be.

@@ -148,7 +148,8 @@ impl ProxyHttp for Gateway {
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Exchange) -> Result<bool> {
         let local = Downstream::of(session.downstream_session.stream()).map(Downstream::local);
-        ctx.route = local.and_then(|local| Worker::with(|worker| worker.route(local)).flatten());
+        let head = session.req_header();
+        ctx.route = local.and_then(|local| Worker::with(|worker| worker.asked(local, head)).flatten());
         let Some(route) = &ctx.route else {
             ctx.term = Term::NoService;
             return Error::err(ErrorType::HTTPStatus(421));
@@ -408,7 +409,9 @@ impl ProxyHttp for Gateway {
         let stuck = Downstream::of(session.downstream_session.stream()).is_some_and(Downstream::is_stuck);
         let (status, term) = if stuck { (0, Term::ClientTimeout) } else { answer::verdict(e, ctx.term) };
         ctx.term = term;
-        if status > 0 && session.response_written().is_none_or(|r| r.status.is_informational()) {
+        // What is written after a 101 is the tunnel's: a client would take it for bytes of the server.
+        let may_answer = session.response_written().is_none_or(|r| r.status.is_informational());
+        if status > 0 && may_answer && !session.was_upgraded() {
             // Pingora ends the connection after any failure, so the answer says so. A client that has gone meanwhile
             // needs no answer.
             let _ = answer::error(status).send(session.as_downstream_mut(), false).await;

@@ -3,6 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use http::Method;
+use pingora_http::RequestHeader;
+use weir_core::l4::SERVICE_HEADER;
+
 use crate::pool::Pool;
 use crate::settings::ClientTimeouts;
 
@@ -42,6 +46,10 @@ pub struct ServiceTable {
     /// By address, and by port alone with an unspecified address; sorted. Looked up for every request, and a node
     /// has a handful: to compare is cheaper than to hash.
     by_address: Vec<(SocketAddr, usize)>,
+    /// Where checks of this node come that name the service they are about.
+    own: Vec<IpAddr>,
+    /// What they ask for, where that is not each service's health path.
+    own_path: Option<Arc<str>>,
 }
 
 /// Why services cannot be offered together. The fleet file is at fault.
@@ -79,7 +87,14 @@ impl ServiceTable {
                 }
             }
         }
-        Ok(Self { services, by_address })
+        Ok(Self { services, by_address, own: Vec::new(), own_path: None })
+    }
+
+    /// The same, of a node that is asked about all its services at these addresses of its own, which some of the services have as well. Who
+    /// asks names the service in a header [`SERVICE_HEADER`], and asks for the service's health path or for this one.
+    #[must_use]
+    pub fn asked_at(self, own: &[IpAddr], path: Option<Arc<str>>) -> Self {
+        Self { own: own.iter().map(IpAddr::to_canonical).collect(), own_path: path, ..self }
     }
 
     /// The services, in the order they were given.
@@ -87,7 +102,23 @@ impl ServiceTable {
         &self.services
     }
 
-    /// The service at a connection's local address, as an index into [`ServiceTable::services`].
+    /// The service that a request is for, as an index into [`ServiceTable::services`]: the one at its connection's local address, unless it
+    /// is a check that names another one. What is no check and names one is for nobody: services of a port are kept apart by their addresses.
+    pub(crate) fn asked(&self, local: SocketAddr, head: &RequestHeader) -> Option<usize> {
+        if self.own.is_empty() || !self.own.contains(&local.ip().to_canonical()) {
+            return self.at(local);
+        }
+        let Some(name) = head.headers.get(SERVICE_HEADER) else { return self.at(local) };
+        let is_asked = |service: &Service| {
+            let paths = [self.own_path.as_deref(), service.healthcheck.as_deref()];
+            *service.name.as_bytes() == *name.as_bytes()
+                && service.addresses.iter().any(|address| address.port() == local.port())
+                && paths.into_iter().flatten().any(|path| path.as_bytes() == head.raw_path())
+        };
+        self.services.iter().position(|service| head.method == Method::GET && is_asked(service))
+    }
+
+    /// The service at a connection's local address, as an index.
     pub(crate) fn at(&self, local: SocketAddr) -> Option<usize> {
         let find = |address: SocketAddr| {
             let place = self.by_address.binary_search_by_key(&address, |(a, _)| *a).ok()?;
@@ -140,6 +171,32 @@ mod tests {
         assert_eq!(table.at("192.0.2.1:80".parse().unwrap()), Some(1));
         assert_eq!(table.at("[2001:db8::9]:80".parse().unwrap()), Some(0));
         assert_eq!(table.at("192.0.2.1:8080".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn a_service_is_named_at_an_address_of_the_nodes_own_and_nowhere_else() {
+        let services =
+            vec![service("a", &["198.51.100.1:80", "192.0.2.11:80"]), service("b", &["198.51.100.2:80"])];
+        let own = ["192.0.2.11".parse().unwrap()];
+        let table = ServiceTable::new(services).unwrap().asked_at(&own, Some("/all".into()));
+        let asked = |at: &str, line: &str, name: Option<&'static str>| {
+            let (method, path) = line.split_once(' ').unwrap();
+            let mut head = RequestHeader::build(method, path.as_bytes(), None).unwrap();
+            if let Some(name) = name {
+                head.insert_header("Weir-Service", name).unwrap();
+            }
+            table.asked(at.parse().unwrap(), &head)
+        };
+        assert_eq!(asked("192.0.2.11:80", "GET /", None), Some(0));
+        for check in ["GET /healthcheck", "GET /all"] {
+            assert_eq!(asked("[::ffff:192.0.2.11]:80", check, Some("b")), Some(1));
+            assert_eq!(asked("192.0.2.11:80", check, Some("c")), None, "not up for what it has not heard of");
+            assert_eq!(asked("192.0.2.11:443", check, Some("b")), None);
+            assert_eq!(asked("198.51.100.1:80", check, Some("b")), Some(0));
+        }
+        for other in ["GET /", "DELETE /healthcheck", "GET /healthcheck?all"] {
+            assert_eq!(asked("192.0.2.11:80", other, Some("b")), None);
+        }
     }
 
     #[test]

@@ -86,10 +86,20 @@ impl Worker {
 
     /// The service at a connection's local address, by the newest table.
     pub(crate) fn route(&mut self, local: SocketAddr) -> Option<Arc<Route>> {
+        self.renew_routes();
+        self.routes.get(self.table.at(local)?).cloned()
+    }
+
+    /// The service that a request is for: the one at its connection's local address, unless it is a check that names another one.
+    pub(crate) fn asked(&mut self, local: SocketAddr, head: &RequestHeader) -> Option<Arc<Route>> {
+        self.renew_routes();
+        self.routes.get(self.table.asked(local, head)?).cloned()
+    }
+
+    fn renew_routes(&mut self) {
         if self.table_revision != self.vitals.node.table_revision() {
             self.refresh_routes();
         }
-        self.routes.get(self.table.at(local)?).cloned()
     }
 
     fn refresh_routes(&mut self) {

@@ -11,6 +11,7 @@
 
 #![allow(clippy::print_stdout, reason = "its answer is what it is for")]
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -107,7 +108,8 @@ impl Node {
         let (told, link) = watch::channel(Link::default());
         let (ways, prepared) = watch::channel(Ways::default());
         tokio::spawn(client::keep(socket, wanted, prepared, told));
-        let machine = Machine::new(Arc::clone(fleet), "l4-1", Keys::new(), Admin::Ready, Moment::ZERO);
+        let mut machine = Machine::new(Arc::clone(fleet), "l4-1", Keys::new(), Admin::Ready, Moment::ZERO);
+        machine.handle(Event::Inherited(BTreeSet::new()), Moment::ZERO);
         Ok(Self { machine, generation: 0, desired, _ways: ways, link })
     }
 

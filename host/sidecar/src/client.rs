@@ -3,6 +3,8 @@
 //! The first order of a connection is the whole state, later ones are what differs from the last. A sidecar that cannot make
 //! anything of a difference is told the whole again.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +15,7 @@ use weir_core::desired::{Desired, Observed, Ways};
 
 use crate::protocol::{self, FrameError, Hello, MAX_FRAME, MAX_HELLO, Order, Report};
 
-/// How often the sidecar hears that somebody still decides. Three of them fit into the shortest hold.
+/// How often the sidecar hears that somebody still decides. Four of them fit into the shortest hold.
 pub const ALIVE_EVERY: Duration = Duration::from_millis(500);
 
 /// The pause before a sidecar that is not there is looked for again.
@@ -25,6 +27,8 @@ const AFTER_ANOTHER: Duration = Duration::from_secs(10);
 /// What is known of the sidecar.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Link {
+    /// What the sidecar announced when it was reached last, by the word of whoever decided before.
+    pub announced: Option<Arc<BTreeSet<IpAddr>>>,
     /// Why there is no connection; `None` while there is one.
     pub problem: Option<String>,
     /// Why the last desired state was refused, until one is taken.
@@ -130,6 +134,9 @@ async fn listen(
                     }
                     link.observed = Some(observed);
                 });
+            }
+            Report::Announced(addresses) => {
+                link.send_modify(|link| link.announced = Some(Arc::new(addresses)));
             }
             Report::Refused(why) => {
                 tracing::error!(%why, "the sidecar refuses what this node wants");

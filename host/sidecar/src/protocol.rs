@@ -5,6 +5,9 @@
 //! since the desired state is read by people as well when something is wrong, and since a field that one side does not know is
 //! refused with its name.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -12,7 +15,7 @@ use weir_core::desired::{Delta, Desired, Observed, Ways};
 
 /// Changes whenever one side would misunderstand the other. Both are the same binary; they differ for as long as an upgrade
 /// has restarted only one of them.
-pub const PROTOCOL: u32 = 5;
+pub const PROTOCOL: u32 = 6;
 
 /// The longest frame, bytes: a thousand services with a hundred destinations each are a third of it.
 pub const MAX_FRAME: usize = 64 << 20;
@@ -76,6 +79,8 @@ impl Order {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Report {
+    /// What is announced by the word of an earlier host. The first report of a connection.
+    Announced(BTreeSet<IpAddr>),
     /// What it sees, and did.
     Observed(Box<Observed>),
     /// The last desired state was refused as a whole, for this reason; what was in force stays in force.

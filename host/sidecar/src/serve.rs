@@ -22,6 +22,7 @@ use weir_core::bgp::Stage;
 use weir_core::desired::speaker::{Config, Status, Wish};
 use weir_core::desired::{Counters, Desired, Misfit, Observed, Part, Ways};
 
+use crate::client::ALIVE_EVERY;
 use crate::kernel::{Cause, Looked, Worker};
 use crate::protocol::{FrameError, Order};
 use crate::speaker::Speaker;
@@ -166,7 +167,8 @@ impl<A: Announcer> Sidecar<A> {
     /// When the host has been silent for too long.
     fn expires(&self) -> Option<Instant> {
         let desired = self.desired.as_ref().filter(|_| !self.withdrawn)?;
-        Some(self.heard + desired.hold)
+        // A shorter one would be over between two signs of life.
+        Some(self.heard + desired.hold.max(4 * ALIVE_EVERY))
     }
 
     fn connected(&self, stream: UnixStream, to_us: &mpsc::Sender<Heard>) {
@@ -192,8 +194,19 @@ impl<A: Announcer> Sidecar<A> {
         self.refused = refusals;
         self.again = Arc::new(Notify::new());
         tracing::info!(pid = host.pid, "a host has connected");
-        let told = Told { observed: self.observed.subscribe(), refused, again: Arc::clone(&self.again) };
+        let told = Told {
+            announced: self.supported(),
+            observed: self.observed.subscribe(),
+            refused,
+            again: Arc::clone(&self.again),
+        };
         tokio::spawn(session::run(host, self.connection, to_us.clone(), told));
+    }
+
+    /// The addresses that are announced, or would be if nobody had taken this node out.
+    fn supported(&self) -> BTreeSet<IpAddr> {
+        let announced = self.announced.iter().filter(|config| !self.withdrawn && config.wish != Wish::Stop);
+        announced.flat_map(|config| &config.routes).map(|route| route.prefix.address()).collect()
     }
 
     fn ordered(&mut self, connection: u64, order: Result<Order, FrameError>) {

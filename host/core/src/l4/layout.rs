@@ -22,7 +22,13 @@ pub struct Target {
     pub way: Option<Way>,
     /// What is asked for over HTTP; `None`: a connection is enough.
     pub path: Option<String>,
+    /// Which service it is asked for, in a header [`SERVICE_HEADER`]: where several have the port, and so the node's own address. `None`: the
+    /// first one there, or whatever is at a service address.
+    pub service: Option<Name>,
 }
+
+/// In which header a check at an l7 node's own address says which service it is about. Others than Weir do not mind it.
+pub const SERVICE_HEADER: &str = "weir-service";
 
 /// An l7 node behind a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,6 +164,10 @@ fn target(
         Through::Node => (SocketAddr::new(own, at.port()), None),
         Through::Tunnel => (at, Way::new(own, join)),
     };
+    let service = match (check.through, &path) {
+        (Through::Node, Some(_)) => named(fleet, service),
+        _ => None,
+    };
     let mut name = format!("{node} {to}");
     if let Some(Way { end, .. }) = way {
         let _ = write!(name, " via {end}");
@@ -166,5 +176,19 @@ fn target(
         name.push(' ');
         name.push_str(path);
     }
-    Target { name: name.into(), node: node.clone(), to, way, path }
+    if let Some(service) = &service {
+        let _ = write!(name, " for {service}");
+    }
+    Target { name: name.into(), node: node.clone(), to, way, path, service }
+}
+
+/// By which name an l7 node is asked for this service at its own address: that of the first one whose answer cannot be another one. Where that
+/// is the first one of the port it answers anyway.
+fn named(fleet: &Fleet, service: &Service) -> Option<Name> {
+    let same_answer =
+        |other: &Service| other.pool == service.pool && other.healthcheck == service.healthcheck;
+    let mut on_port = fleet.services.iter().filter(|(_, other)| other.port == service.port);
+    let is_first = on_port.next().is_none_or(|(_, first)| same_answer(first));
+    let (name, _) = on_port.find(|(_, other)| !is_first && same_answer(other))?;
+    Some(name.clone())
 }

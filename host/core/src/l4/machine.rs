@@ -1,5 +1,7 @@
 //! The machine of an l4 node: events in, desired state out, nothing done.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +30,9 @@ pub enum Event {
         /// What its health machine says.
         status: Box<health::Status>,
     },
+    /// What the sidecar announces by the word of an earlier process: it takes as few nodes to go on as it took that one. To be said once,
+    /// also where it is nothing.
+    Inherited(BTreeSet<IpAddr>),
     /// Whether the file is there that takes this node out.
     Disabled(bool),
     /// An operator's word about this node itself. `Drain` and `Maint` do the same: it is left, and goes on forwarding.
@@ -55,7 +60,8 @@ pub enum Action {
 /// [`handle`](Self::handle) returns, and tell it the time at [`deadline`](Self::deadline).
 ///
 /// It wants nothing until the first round of checks is over. So a node announces nothing that nobody has looked at; and where a sidecar
-/// is at work already, a host process that has just started does not withdraw what another one announced.
+/// is at work already, a host process that has just started does not withdraw what another one announced. For as long it waits for the
+/// sidecar's word.
 #[derive(Debug, Clone)]
 pub struct Machine {
     node: String,
@@ -69,6 +75,8 @@ pub struct Machine {
     /// Of these, those of which nothing is known yet.
     unknown: usize,
     supports: Supports,
+    /// What an earlier process announced, until the first decision; `None`: nobody has said.
+    inherited: Option<BTreeSet<IpAddr>>,
     /// The end of the first round, whoever is silent; `None`: it is over.
     patience: Option<Moment>,
     /// It should be over, and there are nodes that could not even be checked.
@@ -93,6 +101,7 @@ impl Machine {
             said: vec![None; layout.targets.len()],
             layout,
             supports: Supports::default(),
+            inherited: None,
             patience: Some(now.after(patience(&fleet))),
             is_overdue: false,
             disabled: false,
@@ -167,6 +176,7 @@ impl Machine {
                 self.unknown = self.unknown.saturating_sub(usize::from(next.known));
                 stands_otherwise = place;
             }
+            Event::Inherited(addresses) => self.inherited = Some(addresses),
             Event::Disabled(there) => self.disabled = there,
             Event::Operator(admin) => self.operator = admin,
             Event::Fleet(fleet, keys) => {
@@ -232,12 +242,16 @@ impl Machine {
     fn decide(&mut self, target: Option<usize>, now: Moment, actions: &mut Vec<Action>) {
         if let Some(patience) = self.patience {
             self.is_overdue = patience <= now;
-            let waits = self.unknown > 0 && (!self.is_overdue || self.has_untried());
+            let waits = match self.is_overdue {
+                false => self.unknown > 0 || self.inherited.is_none(),
+                true => self.unknown > 0 && self.has_untried(),
+            };
             // One node that cannot be tried must not keep this one from serving the others for ever.
             if waits && !(self.knows_any() && self.longest(patience) <= now) {
                 return;
             }
             self.patience = None;
+            self.supports.inherit(self.inherited.take().unwrap_or_default());
         }
         let (fleet, layout, standings) = (&self.fleet, &self.layout, &self.standings);
         match (&mut self.ipvs, target) {

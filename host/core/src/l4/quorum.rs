@@ -1,6 +1,6 @@
 //! Which addresses may be announced.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::layout::Layout;
@@ -25,6 +25,12 @@ pub(super) struct Support {
 pub(super) struct Supports(BTreeMap<IpAddr, Support>);
 
 impl Supports {
+    /// Takes these addresses for announced, until they are counted.
+    pub(super) fn inherit(&mut self, addresses: BTreeSet<IpAddr>) {
+        let announced = Support { announced: true, ..Support::default() };
+        self.0.extend(addresses.into_iter().map(|address| (address, announced)));
+    }
+
     /// Counts anew.
     pub(super) fn count(&mut self, l4: &L4, layout: &Layout, standings: &[Standing]) {
         let mut counted: BTreeMap<IpAddr, Support> = BTreeMap::new();

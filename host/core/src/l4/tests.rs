@@ -6,6 +6,7 @@ mod random;
 mod receiver;
 mod second_chance;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +79,13 @@ struct Bench {
 
 impl Bench {
     fn new(fleet: &Arc<Fleet>) -> Self {
+        let mut bench = Self::before_the_sidecar(fleet);
+        bench.tell(Event::Inherited(BTreeSet::new()));
+        bench
+    }
+
+    /// One whose sidecar has said nothing yet.
+    fn before_the_sidecar(fleet: &Arc<Fleet>) -> Self {
         let machine = Machine::new(Arc::clone(fleet), "l4-1", Keys::new(), Admin::Ready, at(0));
         let mut bench =
             Self { machine, healths: Vec::new(), now: at(0), wanted: Vec::new(), notes: Vec::new() };

@@ -166,12 +166,13 @@ impl Node {
             offered.healthcheck = service.healthcheck.path().map(Into::into);
             Some(offered)
         });
-        Ok(ServiceTable::new(services.collect())?)
+        Ok(ServiceTable::new(services.collect())?
+            .asked_at(own, fleet.l4.check.path.as_deref().map(Into::into)))
     }
 }
 
 /// Addresses of each service, with the node's own ones: L4 nodes ask for the health of a service there, on its port. The first service of
-/// a port answers, unless another one is there anyway.
+/// a port answers where none is named, unless another one is there anyway.
 fn with_own(offered: &BTreeMap<Name, config::Service>, own: &[IpAddr]) -> BTreeMap<Name, Vec<SocketAddr>> {
     let mut addresses: BTreeMap<_, _> =
         offered.iter().map(|(name, service)| (name.clone(), settings::addresses(service))).collect();
@@ -271,5 +272,42 @@ mod tests {
         assert_eq!(of("b").collect::<Vec<_>>(), ["198.51.100.2:80"]);
         assert_eq!(of("c").collect::<Vec<_>>(), ["192.0.2.9:81"]);
         assert_eq!(of("d").collect::<Vec<_>>(), ["[::]:82"]);
+    }
+
+    #[test]
+    fn an_l4_node_asks_for_the_health_of_a_service_where_an_l7_node_answers_for_it() {
+        let text = "version = 1\n\
+             nodes.l4 = { roles = [\"l4\"], addresses = [\"192.0.2.1\"] }\n\
+             nodes.n = { roles = [\"l7\"], addresses = [\"192.0.2.9\"], join = 1 }\n\
+             pools.p.servers = [{ name = \"s\", address = \"192.0.2.101:80\" }]\n\
+             pools.q.servers = [{ name = \"s\", address = \"192.0.2.102:80\" }]\n\
+             services.a = { port = 80, pool = \"p\", addresses = [\"198.51.100.1\"] }\n\
+             services.b = { port = 80, pool = \"q\", addresses = [\"198.51.100.2\"] }\n\
+             services.c = { port = 80, pool = \"q\", addresses = [\"198.51.100.3\"] }\n\
+             services.d = { port = 80, pool = \"q\", addresses = [\"198.51.100.4\"], healthcheck = \"/d\" }\n\
+             services.e = { port = 81, pool = \"q\", addresses = [\"198.51.100.1\"] }\n\
+             bgp = { as = 65000, neighbors = [{ name = \"r\", address = \"192.0.2.254\", as = 65000 }] }\n";
+        let fleet = config::parse("test", text).unwrap();
+        let own = with_own(&fleet.services, &["192.0.2.9".parse().unwrap()]);
+        let layout = weir_core::l4::Layout::of(&fleet);
+        let mut asked: Vec<(String, String)> = Vec::new();
+        for target in layout.targets() {
+            let first = || own.iter().find(|(_, at)| at.contains(&target.to)).map(|(name, _)| name.clone());
+            let answers = target.service.clone().or_else(first).unwrap();
+            assert_eq!(
+                target.path.as_deref(),
+                fleet.services[&answers].healthcheck.path(),
+                "{}",
+                target.name
+            );
+            asked.push((target.name.to_string(), answers.to_string()));
+        }
+        let expected = [
+            ("n 192.0.2.9:80 /healthcheck", "a"),
+            ("n 192.0.2.9:80 /healthcheck for b", "b"),
+            ("n 192.0.2.9:80 /d for d", "d"),
+            ("n 192.0.2.9:81 /healthcheck", "e"),
+        ];
+        assert_eq!(asked, expected.map(|(target, service)| (target.to_owned(), service.to_owned())));
     }
 }

@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use weir_core::config::Name;
 
 use super::body::{Body, Framing};
 use super::error::{CheckError, Stage};
@@ -58,6 +59,15 @@ impl HttpCheck {
         )
         .into_bytes();
         Ok(Self { request, expect, load_header: None })
+    }
+
+    /// The same, with this header. Its value is a name, and stays inside its line as it is.
+    #[must_use]
+    pub fn with_header(mut self, header: &str, value: &Name) -> Self {
+        let line = format!("{header}: {value}\r\n");
+        let end = self.request.len() - 2;
+        self.request.splice(end..end, line.into_bytes());
+        self
     }
 
     /// The same, and the answer says the server's load in this header.

@@ -339,6 +339,29 @@ fn a_websocket_passes() {
 }
 
 #[test]
+fn a_websocket_whose_server_dies_is_told_nothing_that_the_server_did_not_say() {
+    let origin = Origin::start(|_| {
+        Reply::Take(Box::new(|mut tcp| {
+            let head =
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+            tcp.write_all(head.as_bytes()).unwrap();
+            // What is not read when it closes makes its kernel reset the connection.
+            tcp.read_exact(&mut [0]).unwrap();
+        }))
+    });
+    let site = Site::of(&[&origin]);
+    let mut client = site.client();
+    let asked = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    assert_eq!(client.get_with("/", asked).status, 101);
+    client.send("abcd");
+    let mut heard = Vec::new();
+    // However it ends.
+    let _ = client.0.read_to_end(&mut heard);
+    assert_eq!(String::from_utf8_lossy(&heard), "");
+}
+
+#[test]
 fn services_change_under_open_connections() {
     let (a, b) = (Origin::saying("a"), Origin::saying("b"));
     let site = Site::of(&[&a]);
@@ -354,6 +377,24 @@ fn services_change_under_open_connections() {
     site.shards.set_services(ServiceTable::default());
     assert_eq!(client.get("/").status, 421);
     assert!(client.is_over());
+}
+
+#[test]
+fn a_check_at_the_nodes_own_address_says_which_service_it_is_about() {
+    let origin = Origin::saying("a");
+    let site = Site::of(&[&origin]);
+    let pool = |name: &str, servers| {
+        Pool::new(name, 1, PoolSettings::default(), None, View::new(1, 1, servers, Plan::Fallback))
+    };
+    let at = |ip: [u8; 4]| vec![SocketAddr::from((ip, site.port))];
+    let up = Service::new("up", at([127, 0, 0, 1]), pool("some", servers(&[(origin.address, 1)])));
+    let down = Service::new("down", at([198, 51, 100, 1]), pool("none", Arc::new([])));
+    let table = ServiceTable::new(vec![up, down]).unwrap().asked_at(&[[127, 0, 0, 1].into()], None);
+    site.shards.set_services(table);
+    let ask = |header: &str| site.client().get_with("/healthcheck", header).status;
+    assert_eq!((ask(""), ask("Weir-Service: up\r\n")), (200, 200));
+    assert_eq!((ask("Weir-Service: down\r\n"), ask("Weir-Service: unheard-of\r\n")), (503, 421));
+    assert_eq!(site.client().get_with("/", "Weir-Service: down\r\n").status, 421);
 }
 
 #[test]

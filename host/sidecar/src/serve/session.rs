@@ -1,5 +1,7 @@
 //! One connection of a host, from its hello to its end.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +26,7 @@ pub(super) struct Greeted {
 
 /// What a host is told.
 pub(super) struct Told {
+    pub(super) announced: BTreeSet<IpAddr>,
     pub(super) observed: watch::Receiver<Arc<Observed>>,
     /// Has no sender any more where another host has taken this one's place.
     pub(super) refused: mpsc::Receiver<String>,
@@ -67,10 +70,18 @@ async fn listen(mut from: OwnedReadHalf, connection: u64, to_us: &mpsc::Sender<H
 
 /// Reports each change, and that there is none.
 async fn report(mut to: OwnedWriteHalf, told: Told) {
-    let Told { mut observed, mut refused, again } = told;
+    let Told { announced, mut observed, mut refused, again } = told;
     observed.mark_changed();
+    let mut report = Report::Announced(announced);
     loop {
-        let report = tokio::select! {
+        if let Err(error) = protocol::write(&mut to, &report).await {
+            return tracing::debug!(%error, "a host that does not listen");
+        }
+        if report == Report::Replaced {
+            // It hangs up itself. What it says until then is read, or its kernel would tell it of a reset before it has read this.
+            return tokio::time::sleep(HELLO).await;
+        }
+        report = tokio::select! {
             fault = refused.recv() => match fault {
                 Some(fault) => Report::Refused(fault),
                 // The sidecar itself ends.
@@ -83,12 +94,5 @@ async fn report(mut to: OwnedWriteHalf, told: Told) {
                 Err(_) => return,
             },
         };
-        if let Err(error) = protocol::write(&mut to, &report).await {
-            return tracing::debug!(%error, "a host that does not listen");
-        }
-        if report == Report::Replaced {
-            // It hangs up itself. What it says until then is read, or its kernel would tell it of a reset before it has read this.
-            return tokio::time::sleep(HELLO).await;
-        }
     }
 }

@@ -207,6 +207,36 @@ async fn a_silent_host_costs_the_announcements_after_the_hold_and_nothing_before
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hold_that_is_shorter_than_the_signs_of_life_are_apart_is_not_kept_to() {
+    let mut scene = scene(&[me()]);
+    let mut host = connect(scene.dir.path()).await;
+    let short = Desired { hold: Duration::from_millis(300), ..desired(1, &["198.51.100.1/32"]) };
+    scene.order(&mut host, short).await;
+    for _ in 0..20 {
+        tokio::time::sleep(ALIVE_EVERY).await;
+        protocol::write(&mut host, &Order::Alive).await.unwrap();
+    }
+    let told = scene.told.lock().unwrap();
+    assert!(told.iter().all(|config| config.wish == Wish::Announce), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_is_told_first_what_is_announced_by_the_word_of_the_one_before() {
+    let of_address = |address: [u8; 4]| Report::Announced([address.into()].into());
+    let (scene, host) = announcing(&["198.51.100.1/32"]).await;
+    drop(host);
+    let mut next = connect(scene.dir.path()).await;
+    assert_eq!(protocol::read::<Report>(&mut next, MAX_FRAME).await.unwrap(), of_address([198, 51, 100, 1]));
+    // Nobody decides for longer than the hold: then nothing is announced that could go on.
+    drop(next);
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    assert_eq!(scene.wish(), Some(Wish::Leave));
+    let mut next = connect(scene.dir.path()).await;
+    let first = protocol::read::<Report>(&mut next, MAX_FRAME).await.unwrap();
+    assert_eq!(first, Report::Announced(BTreeSet::new()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_host_that_died_and_came_back_within_the_hold_is_not_noticed_by_neighbors() {
     let (mut scene, host) = announcing(&["198.51.100.1/32"]).await;
     let told = scene.told.lock().unwrap().clone();

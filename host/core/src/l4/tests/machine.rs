@@ -108,6 +108,71 @@ fn an_address_is_withdrawn_below_the_lower_number_and_comes_back_with_the_upper_
 }
 
 #[test]
+fn who_begins_anew_goes_on_with_what_was_announced_by_the_lower_number() {
+    let quorum = with(&[("[bgp]", "[l4]\nquorum = { rise = 3, fall = 2 }\n[bgp]")]);
+    for (inherited, announced) in [(&ALL[..], 3), (&ALL[..1], 1), (&[], 0)] {
+        let mut bench = Bench::new(&quorum);
+        let addresses = inherited.iter().map(|prefix| prefix.split_once('/').unwrap().0.parse().unwrap());
+        bench.tell(Event::Inherited(addresses.collect()));
+        bench.checks("a", 1, true);
+        bench.checks("b", 1, true);
+        assert_eq!(bench.machine.status().announcing, Announcing::NotYet);
+        bench.checks("c", 1, false);
+        assert_eq!(bench.routes().len(), announced);
+    }
+}
+
+#[test]
+fn nothing_is_decided_before_the_sidecar_has_said_what_it_announces_or_was_silent_for_a_round() {
+    let fleet = with(&[]);
+    let up = |bench: &mut Bench| ["a", "b", "c"].iter().for_each(|node| bench.checks(node, 1, true));
+    let mut silent = Bench::before_the_sidecar(&fleet);
+    up(&mut silent);
+    assert!(silent.wanted.is_empty());
+    let mut heard = Bench::before_the_sidecar(&fleet);
+    up(&mut heard);
+    heard.tell(Event::Inherited(BTreeSet::new()));
+    assert_eq!(heard.routes().len(), 3);
+    silent.now = silent.machine.deadline().unwrap();
+    silent.tell(Event::Timer);
+    assert_eq!(silent.routes().len(), 3);
+}
+
+#[test]
+fn services_of_one_port_share_a_check_only_where_their_answers_cannot_differ() {
+    let fleet = with(&[
+        (
+            "services.www",
+            "pools.other.servers = [{ name = \"s\", address = \"192.0.2.102:80\" }]\nservices.www",
+        ),
+        (
+            "services.api",
+            "services.img = { port = 80, addresses = [\"198.51.100.3\"], pool = \"other\" }\n\
+             services.js = { port = 80, addresses = [\"198.51.100.4\"], pool = \"other\" }\n\
+             services.svg = { port = 80, addresses = [\"198.51.100.5\"], pool = \"web\", healthcheck = \"/svg\" }\n\
+             services.wap = { port = 80, addresses = [\"198.51.100.6\"], pool = \"web\" }\n\
+             services.api",
+        ),
+    ]);
+    let names = |fleet: &Fleet| -> BTreeSet<String> {
+        let layout = Layout::of(fleet);
+        let of_a = layout.of_node("a").filter(|target| target.to.is_ipv4());
+        of_a.map(|target| target.name.to_string()).collect()
+    };
+    // `img` is the first service of the port, and `js` is like it.
+    let expected = [
+        "a 192.0.2.11:80 /healthcheck",
+        "a 192.0.2.11:80 /healthcheck for wap",
+        "a 192.0.2.11:80 /svg for svg",
+        "a 192.0.2.11:8080 /healthcheck",
+    ];
+    assert_eq!(names(&fleet), expected.map(str::to_owned).into());
+    let mut tcp = Fleet::clone(&fleet);
+    tcp.l4.check.kind = crate::config::CheckType::Tcp;
+    assert_eq!(names(&tcp).len(), 2, "a connection is of no service");
+}
+
+#[test]
 fn an_address_that_can_serve_one_of_its_services_stays() {
     // A check of its own for each port: 198.51.100.1 has both, 198.51.100.2 only one.
     let mut bench = Bench::up(&with(&[]));

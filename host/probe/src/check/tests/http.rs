@@ -1,3 +1,5 @@
+use std::sync::{Arc, Mutex};
+
 use super::*;
 
 fn http(address: SocketAddr) -> Check {
@@ -14,6 +16,25 @@ async fn request(stream: &mut TcpStream) -> io::Result<String> {
         }
     }
     Ok(String::from_utf8_lossy(&heard).into_owned())
+}
+
+#[tokio::test]
+async fn a_header_of_the_callers_comes_before_the_end_of_the_head() {
+    let heard = Arc::new(Mutex::new(String::new()));
+    let log = Arc::clone(&heard);
+    let address = server(async move |mut stream| {
+        let said = request(&mut stream).await?;
+        *log.lock().unwrap() = said;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await
+    })
+    .await;
+    let check = HttpCheck::new("h", "/", vec![200..=200]).unwrap();
+    let check = check.with_header("weir-service", &"www".parse().unwrap());
+    let method = Method::Http(check);
+    let seen = Check { address, proxy_line: false, sockets: Sockets::Any, method }.run(SECOND).await;
+    assert!(seen.is_ok());
+    let heard = heard.lock().unwrap().clone();
+    assert!(heard.ends_with("Connection: close\r\nweir-service: www\r\n\r\n"), "{heard}");
 }
 
 /// Checks a server that reads the request, says this and closes.
