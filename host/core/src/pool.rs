@@ -2,9 +2,9 @@
 //!
 //! The fleet file says who is in a pool and the health machines say how each one stands. [`Members`] joins the two
 //! into the list that workers choose from, and into what a changed list means for the plan in force:
-//! a plan is a list of indices, so it outlives a change of state and does not outlive a change of membership.
+//! a plan is a list of indices, so it outlives a change of state, and is written anew for another membership.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -97,7 +97,7 @@ impl Members {
 
     /// A view of what is known now, if that differs from the last view, to be published at once.
     ///
-    /// The plan in force is kept where its indices still mean the same servers. Whether it should be another one
+    /// The plan in force is kept, with the indices that its servers have now. Whether it should be another one
     /// is for the policy to say: ask it for a plan for the view's servers and hand that to [`Members::planned`].
     pub fn changed(&mut self) -> Option<View> {
         let servers: Arc<[Server]> = self
@@ -122,10 +122,10 @@ impl Members {
         }
         // Servers that are new at the end change the meaning of no index before them.
         if !servers.iter().map(|s| s.id).take(self.servers.len()).eq(self.servers.iter().map(|s| s.id)) {
-            self.plan = match self.plan {
-                Plan::PerRequest => Plan::PerRequest,
-                Plan::Table(_) | Plan::Cycle(_) | Plan::Fallback => Plan::Fallback,
-            };
+            let indices: HashMap<u32, u32> = servers.iter().map(|s| s.id).zip(0..).collect();
+            let now: Vec<Option<u32>> =
+                self.servers.iter().map(|old| indices.get(&old.id).copied()).collect();
+            self.plan = self.plan.renumbered(|index| now.get(usize::try_from(index).ok()?).copied()?);
         }
         self.servers = servers;
         self.servers_epoch += 1;
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_survives_a_state_and_not_a_membership() {
+    fn a_plan_survives_a_state_and_keeps_its_servers_in_another_membership() {
         let mut pool = Members::new(1);
         pool.set_members(vec![member("a"), member("b")]);
         for name in ["a", "b"] {
@@ -214,6 +214,11 @@ mod tests {
         assert_eq!(pool.changed().unwrap().plan, plan);
 
         pool.set_members(vec![member("b"), member("a")]);
+        assert_eq!(pool.changed().unwrap().plan, Plan::table(vec![1, 0, 0], 2).unwrap());
+
+        pool.set_members(vec![member("c"), member("a")]);
+        assert_eq!(pool.changed().unwrap().plan, Plan::table(vec![1, 1, 1], 2).unwrap());
+        pool.set_members(vec![member("c")]);
         assert_eq!(pool.changed().unwrap().plan, Plan::Fallback);
     }
 

@@ -3,7 +3,8 @@
 use super::{Choice, Failure, Plan, Policy, Request, View};
 use crate::model::MAX_SERVERS;
 
-/// A worker's own position in the plans of one pool. Nothing is shared between workers, so each goes round by itself.
+/// A worker's own position in the plans of one pool. Nothing is shared between workers, so each goes round by itself. It goes on from where it
+/// is when a plan takes another's place: where weights change all the time, plans that begin anew would never come to their last servers.
 #[derive(Debug, Default)]
 pub struct Chooser {
     /// The step that is next in the policy's cycle.
@@ -58,11 +59,6 @@ impl By {
 }
 
 impl Chooser {
-    /// Where to begin again: a new plan starts at its first step.
-    pub fn restart(&mut self) {
-        self.step = 0;
-    }
-
     /// Chooses a server. `has_policy` says whether the pool names one, `policy` is this worker's instance of it if there is
     /// one now; it has been updated with the servers of `view`. `tried` says which servers failed
     /// this request already, also those that `request.tried` has no bit for.
@@ -146,7 +142,7 @@ fn row_of(key: u64, rows: usize) -> usize {
 
 /// The first entry from `start` on, going round once, that is good, with its position.
 fn first_from(list: &[u32], start: usize, good: impl Fn(u32) -> bool) -> Option<(usize, u32)> {
-    let start = if start < list.len() { start } else { 0 };
+    let start = start.checked_rem(list.len())?;
     let first = *list.get(start)?;
     if good(first) { Some((start, first)) } else { next_good(list, start, first, good) }
 }
@@ -205,6 +201,17 @@ mod tests {
         let mut chooser = Chooser::default();
         let got: Vec<_> = (0..7).map(|_| choose(&mut chooser, &v, 9)).collect();
         assert_eq!(got, [2, 0, 1, 2, 0, 1, 2].map(Some));
+    }
+
+    #[test]
+    fn cycles_that_take_each_others_place_come_to_all_their_servers() {
+        let list = servers(&[1, 1, 1, 1]);
+        let short = view(&list, Plan::cycle(vec![0, 1, 2, 3], 4).unwrap());
+        let long = view(&list, Plan::cycle(vec![0, 1, 2, 3, 0, 1, 2, 3], 4).unwrap());
+        let mut chooser = Chooser::default();
+        let mut got: Vec<_> = [&long, &short].repeat(8).iter().map(|v| choose(&mut chooser, v, 9)).collect();
+        got.sort_unstable();
+        assert_eq!(got, [[0; 4], [1; 4], [2; 4], [3; 4]].concat().into_iter().map(Some).collect::<Vec<_>>());
     }
 
     #[test]
@@ -268,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_view_that_shrank_restarts_a_cycle_that_was_past_its_end() {
+    fn a_cycle_goes_on_within_one_that_is_shorter() {
         let mut chooser = Chooser::default();
         let long = view(&servers(&[1; 5]), Plan::cycle(vec![0, 1, 2, 3, 4], 5).unwrap());
         (0..4).for_each(|_| {

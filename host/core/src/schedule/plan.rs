@@ -53,6 +53,34 @@ impl Plan {
         Ok(Self::Cycle(steps.into()))
     }
 
+    /// The same for a list in which servers have other indices, or none any more: rows of one that left go to whoever has the next row that
+    /// stays, its steps are left out. So what servers that stay have, they keep, until there is a plan for the new list.
+    #[must_use]
+    pub fn renumbered(&self, new_index: impl Fn(u32) -> Option<u32>) -> Self {
+        match self {
+            Self::Table(rows) => {
+                let mut next = rows.iter().find_map(|server| new_index(*server));
+                // From the last row on, each knows who is next; the last one's next is the first.
+                let mut moved: Vec<u32> = rows
+                    .iter()
+                    .rev()
+                    .filter_map(|server| {
+                        next = new_index(*server).or(next);
+                        next
+                    })
+                    .collect();
+                moved.reverse();
+                if moved.is_empty() { Self::Fallback } else { Self::Table(moved.into()) }
+            }
+            Self::Cycle(steps) => {
+                let kept: Vec<u32> = steps.iter().filter_map(|server| new_index(*server)).collect();
+                if kept.is_empty() { Self::Fallback } else { Self::Cycle(kept.into()) }
+            }
+            Self::PerRequest => Self::PerRequest,
+            Self::Fallback => Self::Fallback,
+        }
+    }
+
     /// Its kind, for output and metrics.
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -89,5 +117,20 @@ mod tests {
         assert_eq!(Plan::cycle(vec![0, 3], 3), Err(PlanError::OutOfRange { at: 1, index: 3, servers: 3 }));
         assert_eq!(Plan::table(vec![0; MAX_PLAN + 1], 1), Err(PlanError::TooLong(MAX_PLAN + 1)));
         assert!(matches!(Plan::cycle(vec![2, 0, 1], 3), Ok(Plan::Cycle(_))));
+    }
+
+    #[test]
+    fn rows_of_a_server_that_left_go_to_the_next_one_that_stays_and_all_others_stay() {
+        let table = Plan::table(vec![0, 1, 0, 2, 0], 3).unwrap();
+        let without_first = |server: u32| server.checked_sub(1);
+        assert_eq!(table.renumbered(without_first), Plan::table(vec![0, 0, 1, 1, 0], 2).unwrap());
+        let swapped = |server: u32| Some([1, 0, 2][server as usize]);
+        assert_eq!(table.renumbered(swapped), Plan::table(vec![1, 0, 1, 2, 1], 3).unwrap());
+        let cycle = Plan::cycle(vec![0, 1, 2, 1], 3).unwrap();
+        assert_eq!(cycle.renumbered(without_first), Plan::cycle(vec![0, 1, 0], 2).unwrap());
+        for plan in [table, cycle, Plan::Fallback] {
+            assert_eq!(plan.renumbered(|_| None), Plan::Fallback);
+        }
+        assert_eq!(Plan::PerRequest.renumbered(|_| None), Plan::PerRequest);
     }
 }

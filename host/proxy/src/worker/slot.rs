@@ -97,9 +97,6 @@ impl Slot {
                 self.instance = None;
                 self.asked = None;
             }
-            if !same_plan(&new.view.plan, &self.held.view.plan) {
-                self.chooser.restart();
-            }
             self.held = new;
             self.revision = revision;
         }
@@ -224,15 +221,6 @@ fn same_source(a: Option<&Arc<dyn PolicySource>>, b: Option<&Arc<dyn PolicySourc
     match (a, b) {
         (Some(a), Some(b)) => Arc::ptr_eq(a, b),
         (None, None) => true,
-        _ => false,
-    }
-}
-
-/// Whether a plan is the very same; equal lists of different origin begin again, which does no harm.
-fn same_plan(a: &Plan, b: &Plan) -> bool {
-    match (a, b) {
-        (Plan::Table(a), Plan::Table(b)) | (Plan::Cycle(a), Plan::Cycle(b)) => Arc::ptr_eq(a, b),
-        (Plan::PerRequest, Plan::PerRequest) | (Plan::Fallback, Plan::Fallback) => true,
         _ => false,
     }
 }
