@@ -138,12 +138,12 @@ async fn serve(file: FleetFile, name: String, level: LogLevel) -> anyhow::Result
     let (to_node, commands) = mpsc::channel(COMMANDS);
     let admin = admin::bind(&run_dir.join("admin.sock"))?;
     let readers = match fleet.metrics.enabled {
-        true => Some(bind(fleet.metrics.listen, "metrics.listen").await?),
+        true => Some(bind(fleet.metrics.listen, "metrics.listen")?),
         false => None,
     };
     let agent_file = AgentFile::new(&*fleet.agent.file);
     if this.has(Role::Agent) {
-        let listener = bind(fleet.agent.listen, "agent.listen").await?;
+        let listener = bind(fleet.agent.listen, "agent.listen")?;
         tokio::spawn(agent::serve(listener, agent_file.clone()));
     }
 
@@ -151,8 +151,9 @@ async fn serve(file: FleetFile, name: String, level: LogLevel) -> anyhow::Result
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         n => n.into(),
     };
-    let plugins =
+    let mut plugins =
         RuntimeOptions::new(state_dir.to_owned(), fleet.paths.plugins.to_path_buf(), workers, compiler());
+    plugins.plugins = plugins.plugins.max(instances(&fleet));
     let ground = Ground {
         node: name.clone(),
         workers,
@@ -199,24 +200,39 @@ async fn serve(file: FleetFile, name: String, level: LogLevel) -> anyhow::Result
     node.obey(signals, commands).await
 }
 
-/// Binds this port on every address, on a machine without IPv6 (`ipv6.disable=1`) on every one that it has.
-fn on_any_address<T>(port: u16, bind: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
-    match bind((Ipv6Addr::UNSPECIFIED, port).into()) {
-        Err(e) if e.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error()) => {
-            bind((Ipv4Addr::UNSPECIFIED, port).into())
+/// Binds this address. On a machine without IPv6 (`ipv6.disable=1`) `[::]` is every address that it has.
+fn with_what_is_there<T>(address: SocketAddr, bind: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
+    match bind(address) {
+        Err(e)
+            if address.ip().is_unspecified()
+                && e.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error()) =>
+        {
+            bind((Ipv4Addr::UNSPECIFIED, address.port()).into())
         }
         bound => bound,
     }
 }
 
-async fn bind(address: SocketAddr, field: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("{field}: cannot listen on {address}"))
+/// A listener for what this field says.
+fn bind(address: SocketAddr, field: &str) -> anyhow::Result<TcpListener> {
+    let bound = with_what_is_there(address, std::net::TcpListener::bind).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener)
+    });
+    bound.with_context(|| format!("{field}: cannot listen on {address}"))
 }
 
 /// Plugins are compiled by this same binary, in a process of its own.
 pub(crate) fn compiler() -> Compiler {
     // The binary that runs, also after another one was installed over it: the two must agree on what machine code is.
     Compiler::Child { exe: "/proc/self/exe".into(), args: vec!["compile-plugin".to_owned()] }
+}
+
+/// How many instances of plugins a fleet names.
+fn instances(fleet: &Fleet) -> usize {
+    let pools = fleet.pools.values();
+    let of_pools = pools.map(|p| usize::from(p.scheduler.is_some()) + usize::from(p.judge.is_some()));
+    of_pools.sum::<usize>() + usize::from(fleet.l4.judge.is_some()) + fleet.dns.policies.len()
 }
 
 /// Makes a directory for this node where there is none. One that is there keeps its mode: packaging may know better.
@@ -247,7 +263,7 @@ impl Node {
         for port in &ports {
             // Shards share a port with each other, and the kernel would let them share it with another node of the same user
             // as well: half of the connections would go there.
-            on_any_address(*port, std::net::TcpListener::bind)
+            with_what_is_there((Ipv6Addr::UNSPECIFIED, *port).into(), std::net::TcpListener::bind)
                 .with_context(|| format!("cannot listen on port {port}: is another program there?"))?;
         }
         let options = Options {
@@ -462,9 +478,11 @@ mod tests {
             SocketAddr::V6(_) => Err(Errno::AFNOSUPPORT.into()),
             SocketAddr::V4(_) => Ok(address),
         };
-        assert_eq!(on_any_address(80, without).unwrap(), (Ipv4Addr::UNSPECIFIED, 80).into());
-        assert_eq!(on_any_address(80, Ok).unwrap(), (Ipv6Addr::UNSPECIFIED, 80).into());
+        let any: SocketAddr = (Ipv6Addr::UNSPECIFIED, 80).into();
+        assert_eq!(with_what_is_there(any, without).unwrap(), (Ipv4Addr::UNSPECIFIED, 80).into());
+        assert_eq!(with_what_is_there(any, Ok).unwrap(), any);
+        assert!(with_what_is_there("[2001:db8::1]:80".parse().unwrap(), without).is_err());
         let in_use = |_| Err::<(), _>(Errno::ADDRINUSE.into());
-        assert_eq!(on_any_address(80, in_use).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(with_what_is_there(any, in_use).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 }

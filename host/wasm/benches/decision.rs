@@ -41,7 +41,7 @@ fn main() {
     let config = args.next().unwrap_or_default();
     let wasm = fs::read(&file).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let engines = Engines::start(2).unwrap();
+    let engines = Engines::start(2, 1).unwrap();
     let workshop = Workshop::new(&engines, Compiler::InProcess, &dir.path().join("cache")).unwrap();
     let loaded = workshop.load(&wasm, weir_core::plugin::Digest([0; 32])).unwrap();
     for count in [10, 1000] {

@@ -20,8 +20,8 @@ use crate::runtime::{InstanceSpec, RuntimeError};
 
 /// Stack of a guest. Deep recursion is a bug of a policy; 256 KiB is what wasmtime's own guests need at most.
 const GUEST_STACK: usize = 256 << 10;
-/// Instances of a generation that the pool has room for, for each worker.
-const PLUGINS: u32 = 32;
+/// So many plugins have room for an instance for each worker, whatever is asked for: more may come while the node runs.
+pub(crate) const PLUGINS: usize = 32;
 /// Kept resident in a slot that is given back: saves a fifth of the cost of an instance.
 const KEEP_RESIDENT: usize = 128 << 10;
 
@@ -34,13 +34,13 @@ pub struct Engines {
 }
 
 impl Engines {
-    /// Starts the engine, with room for the instances of this many workers, and its ticker.
+    /// Starts the engine, with room for the instances of this many workers of so many plugins, and its ticker.
     ///
     /// # Errors
     /// Where wasmtime does not work on this machine, or there can be no thread.
-    pub fn start(workers: usize) -> Result<Self, RuntimeError> {
+    pub fn start(workers: usize, plugins: usize) -> Result<Self, RuntimeError> {
         let mut config = settings();
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(workers)));
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(workers, plugins)));
         let (engine, pooled) = match Engine::new(&config) {
             Ok(engine) => (engine, true),
             Err(error) => {
@@ -98,10 +98,11 @@ fn settings() -> Config {
     config
 }
 
-fn pool(workers: usize) -> PoolingAllocationConfig {
+fn pool(workers: usize, plugins: usize) -> PoolingAllocationConfig {
     // Per plugin: each worker, the one that makes plans and the one on trial; and two generations of them.
-    let workers = u32::try_from(workers).unwrap_or(u32::MAX).clamp(1, 256);
-    let instances = PLUGINS * (workers + 2) * 2;
+    let bounded = |count: usize, most: u32| u32::try_from(count).unwrap_or(most).min(most);
+    let (workers, plugins) = (bounded(workers.max(1), 256), bounded(plugins.max(PLUGINS), 4096));
+    let instances = plugins * (workers + 2) * 2;
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(instances)
         .total_core_instances(instances * 4)
@@ -122,7 +123,7 @@ mod tests {
 
     #[test]
     fn code_compiled_without_a_pool_is_good_for_the_engine_with_one() {
-        let engines = Engines::start(2).unwrap();
+        let engines = Engines::start(2, 1).unwrap();
         assert!(engines.pooled());
         assert_eq!(compatibility(engines.engine()), compatibility(&compiling().unwrap()));
     }

@@ -93,7 +93,7 @@ fn examine(
 ) -> Result<(), String> {
     // An empty cache: what is measured is what a node does at the first sight of a file.
     let dir = tempfile::tempdir().map_err(|e| format!("no temporary directory: {e}"))?;
-    let engines = Engines::start(1).map_err(|e| e.to_string())?;
+    let engines = Engines::start(1, 1).map_err(|e| e.to_string())?;
     let cache: &Path = &dir.path().join("cache");
     let workshop = Workshop::new(&engines, compiler, cache).map_err(|e| e.to_string())?;
     let loaded = workshop.load(wasm, crate::digest(wasm)).map_err(|e| e.to_string())?;

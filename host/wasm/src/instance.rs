@@ -47,7 +47,10 @@ pub struct Description {
 /// Why there is no instance, or not a configured one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SetupError {
-    /// It could not be made. The plugin wants more than it may have, or the pool is full.
+    /// There are as many instances as there is room for. Nobody's fault but the host's, which is told of plugins only when it starts.
+    #[error("there is no room for another instance, restart the node to make some: {0}")]
+    NoRoom(String),
+    /// It could not be made: the plugin wants more than it may have.
     #[error("cannot be instantiated: {0}")]
     Instantiate(String),
     /// A call failed.
@@ -123,7 +126,9 @@ impl<G: Guest> Instance<G> {
         ticker.begin(&lane);
         let made = checked.instantiate(&mut store).and_then(|made| G::find(&mut store, &made));
         ticker.end(&lane);
+        let no_room = |error: &wasmtime::Error| error.is::<wasmtime::PoolConcurrencyLimitError>();
         let failed = |error: &wasmtime::Error| match failure_of(error, "start") {
+            _ if no_room(error) => SetupError::NoRoom(brief(&format!("{error:#}"))),
             Failure::Trap(_) if error.downcast_ref::<wasmtime::Trap>().is_none() => {
                 SetupError::Instantiate(brief(&format!("{error:#}")))
             }

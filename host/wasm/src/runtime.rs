@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::compile::{Compiler, Workshop};
-use crate::engine::Engines;
+use crate::engine::{Engines, PLUGINS};
 use crate::hosted::kept::Shelves;
 use crate::hosted::{Hosted, HostedChooser, HostedJudge, HostedScheduler, Shown};
 use crate::library::{Library, Rules};
@@ -20,6 +20,8 @@ pub struct RuntimeOptions {
     pub plugin_dir: PathBuf,
     /// How many workers ask [`weir_core::schedule::PolicySource::instance`], at least 1.
     pub workers: usize,
+    /// How many plugins there is room for, at least 32. One more is tried again and again, until another one goes.
+    pub plugins: usize,
     /// Where untrusted bytes become machine code.
     pub compiler: Compiler,
     /// What files are accepted from the directory.
@@ -29,7 +31,8 @@ pub struct RuntimeOptions {
 impl RuntimeOptions {
     /// The defaults that suit a node.
     pub fn new(state_dir: PathBuf, plugin_dir: PathBuf, workers: usize, compiler: Compiler) -> Self {
-        Self { state_dir, plugin_dir, workers: workers.max(1), compiler, rules: Rules::default() }
+        let workers = workers.max(1);
+        Self { state_dir, plugin_dir, workers, plugins: PLUGINS, compiler, rules: Rules::default() }
     }
 }
 
@@ -105,7 +108,7 @@ impl Runtime {
     /// Where the engine, a directory under `state_dir` or a thread cannot be had. A plugin directory that is missing or
     /// unsafe is no error: it is in the status of every instance, and watched until it is good.
     pub fn new(options: RuntimeOptions) -> Result<Self, RuntimeError> {
-        let engines = Engines::start(options.workers)?;
+        let engines = Engines::start(options.workers, options.plugins)?;
         let workshop = Workshop::new(&engines, options.compiler, &options.state_dir.join("cache"))?;
         let shared = Shared {
             engines,

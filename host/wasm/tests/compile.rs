@@ -64,7 +64,7 @@ fn child(argument: &str) -> Compiler {
 }
 
 fn load(compiler: Compiler, cache: &Path, wasm: &[u8]) -> Result<Loaded, LoadError> {
-    let engines = Engines::start(1).unwrap();
+    let engines = Engines::start(1, 1).unwrap();
     Workshop::new(&engines, compiler, cache)?.load(wasm, Digest([7; 32]))
 }
 

@@ -74,13 +74,19 @@ impl From<CheckError> for Refusal {
 
 impl From<TrialError> for Refusal {
     fn from(error: TrialError) -> Self {
-        Self::Version(error.to_string())
+        match error {
+            TrialError::Setup(error) => error.into(),
+            error => Self::Version(error.to_string()),
+        }
     }
 }
 
 impl From<SetupError> for Refusal {
     fn from(error: SetupError) -> Self {
-        Self::Version(error.to_string())
+        match error {
+            SetupError::NoRoom(_) => Self::Host(error.to_string()),
+            error => Self::Version(error.to_string()),
+        }
     }
 }
 
@@ -147,5 +153,13 @@ mod tests {
         assert!(matches!(&killed, Refusal::Host(why) if why.contains("killed by signal 9")), "{killed:?}");
         let crashed = Refusal::from(LoadError::Compile("the compiler ended with signal: 6".into()));
         assert!(matches!(crashed, Refusal::Version(_)), "{crashed:?}");
+    }
+
+    #[test]
+    fn a_plugin_is_not_condemned_for_a_host_that_has_no_room_for_it() {
+        let full = || SetupError::NoRoom("maximum concurrent component instances reached".into());
+        for refusal in [Refusal::from(full()), Refusal::from(TrialError::from(full()))] {
+            assert!(matches!(refusal, Refusal::Host(_)), "{refusal:?}");
+        }
     }
 }

@@ -17,7 +17,7 @@ const MEMORY: usize = 1 << 20;
 
 fn load(wasm: &[u8]) -> Result<(Engines, weir_wasm::check::Checked), String> {
     let dir = tempfile::tempdir().unwrap();
-    let engines = Engines::start(1).unwrap();
+    let engines = Engines::start(1, 1).unwrap();
     let workshop = Workshop::new(&engines, Compiler::InProcess, &dir.path().join("cache")).unwrap();
     let loaded = workshop.load(wasm, weir_core::plugin::Digest([0; 32])).map_err(|e| e.to_string())?;
     Ok((engines, loaded.checked))
@@ -43,6 +43,25 @@ fn pick(guest: &Guest) -> Result<Choice, Failure> {
 
 fn error_of(wasm: &[u8]) -> String {
     load(wasm).unwrap_err()
+}
+
+#[test]
+fn one_instance_more_than_there_is_room_for_is_told_from_a_bad_plugin() {
+    let (engines, checked) = load(&Guest::default().build()).unwrap();
+    assert!(engines.pooled());
+    let host = || Host::new(MEMORY, Arc::new(Voice::new("test")), Arc::default());
+    let mut made = Vec::new();
+    let refused = loop {
+        match SchedulerInstance::new(&engines, &checked, host()) {
+            Ok(instance) => made.push(instance),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(&refused, SetupError::NoRoom(_)), "{refused}");
+    // For 32 plugins: a worker's, the planner's and the one on trial, of two generations.
+    assert_eq!(made.len(), 32 * 3 * 2);
+    made.pop();
+    assert!(SchedulerInstance::new(&engines, &checked, host()).is_ok());
 }
 
 #[test]
