@@ -3,14 +3,14 @@
 //! A node whose fleet has no L4 tier has no network side: `weir run` is the host itself, one process. Else it is a
 //! [`supervisor`] of two.
 
-use std::fs;
-use std::os::unix::fs::{DirBuilderExt, chown};
+use std::os::unix::fs::{DirBuilderExt, lchown};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
+use std::{fs, io};
 
 use anyhow::Context;
-use weir_core::config::Fleet;
+use weir_core::config::{Fleet, Paths};
 use weir_core::l4::has_tunnels;
 use weir_sidecar::privileges::{self, User};
 
@@ -28,7 +28,9 @@ pub(crate) fn node(args: &RunArgs) -> ExitCode {
         Err(code) => return code,
     };
     if !has_tunnels(&file.fleet, &name) {
-        return ended(unprivileged(args.user.as_deref()).map(|()| run::main(file, name)));
+        let begun = furnish(&file.fleet.paths, args.user.as_deref())
+            .and_then(|()| unprivileged(args.user.as_deref()));
+        return ended(begun.map(|()| run::main(file, name)));
     }
     logging::start(file.fleet.log.level);
     ended(supervised(args, &file.fleet, &name))
@@ -96,17 +98,32 @@ fn unprivileged(user: Option<&str>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Makes the node's directories where they are not there, for the user who will work in them: that user may not be able to.
+fn furnish(paths: &Paths, user: Option<&str>) -> anyhow::Result<()> {
+    let user = user.map(User::find).transpose()?;
+    for (path, mode) in [(&paths.run, 0o755), (&paths.state, 0o700)] {
+        directory(path, mode, user.as_ref())
+            .with_context(|| format!("cannot make the directory {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// A directory that is there stays whose it is: packaging may know better, and only what was just made is surely no link of somebody's.
+fn directory(path: &Path, mode: u32, user: Option<&User>) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match fs::DirBuilder::new().mode(mode).create(path) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        made => made?,
+    }
+    user.map_or(Ok(()), |user| lchown(path, Some(user.uid), Some(user.gid)))
+}
+
 fn supervised(args: &RunArgs, fleet: &Fleet, name: &str) -> anyhow::Result<ExitCode> {
     let user = args.user.as_deref().map(User::find).transpose()?;
     let run = &*fleet.paths.run;
-    // Both put a socket there, and one of them may be another user.
-    let is_new = !run.exists();
-    let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(run);
-    made.with_context(|| format!("cannot make the directory {}", run.display()))?;
-    if let Some(user) = user.filter(|_| is_new) {
-        chown(run, Some(user.uid), Some(user.gid))
-            .with_context(|| format!("cannot give away {}", run.display()))?;
-    }
+    furnish(&fleet.paths, args.user.as_deref())?;
     let me = std::process::id().to_string();
     let mut host = arguments(["--fleet", text(&args.fleet)?, "--node", name, "--supervisor", &me]);
     let socket = run.join(SIDECAR_SOCKET);
@@ -130,4 +147,27 @@ fn arguments<const N: usize>(words: [&str; N]) -> Vec<String> {
 
 fn text(path: &Path) -> anyhow::Result<&str> {
     path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn directories_are_made_for_the_user_who_works_in_them_and_stay_whose_they_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let (new, there) = (dir.path().join("var/lib/weir"), dir.path().join("run"));
+        fs::create_dir(&there).unwrap();
+        let before = fs::metadata(&there).unwrap();
+        // Only root can give anything away; anybody else gives it to himself.
+        let (uid, gid) = if before.uid() == 0 { (12_345, 12_345) } else { (before.uid(), before.gid()) };
+        let user = User { uid, gid };
+        directory(&new, 0o700, Some(&user)).unwrap();
+        directory(&there, 0o700, Some(&user)).unwrap();
+        let (new, after) = (fs::metadata(&new).unwrap(), fs::metadata(&there).unwrap());
+        assert_eq!((new.uid(), new.gid(), new.mode() & 0o777), (uid, gid, 0o700));
+        assert_eq!((after.uid(), after.mode()), (before.uid(), before.mode()));
+    }
 }

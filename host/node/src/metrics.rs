@@ -3,6 +3,7 @@
 
 mod network;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::{Error, Write};
 
@@ -82,10 +83,19 @@ impl Out<'_> {
     ) -> Result<(), Error> {
         let mut family = self.0.encode_descriptor(name, help, None, kind)?;
         for (labels, value) in values {
-            write(family.encode_family(&labels)?, value)?;
+            write(family.encode_family(&escaped(&labels))?, value)?;
         }
         Ok(())
     }
+}
+
+/// Labels as the text format has them, which the library leaves to us: a quotation mark in one value would cost the whole page.
+fn escaped<'a>(labels: &[(&'static str, &'a str)]) -> Vec<(&'static str, Cow<'a, str>)> {
+    let escape = |value: &'a str| match value.contains(['\\', '"', '\n']) {
+        false => Cow::Borrowed(value),
+        true => value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n").into(),
+    };
+    labels.iter().map(|(name, value)| (*name, escape(value))).collect()
 }
 
 /// Gauges are floats; what is counted here is far below 2^53.
@@ -414,4 +424,15 @@ fn custom_of(plugin: &weir_wasm::PluginStatus) -> impl Iterator<Item = (Labels<'
         .custom
         .iter()
         .map(|m| (vec![("plugin", plugin.instance.as_str()), ("name", m.name.as_str())], m.value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_label_ends_before_its_end() {
+        let labels = escaped(&[("name", "plain"), ("version", "2 \"rc1\" \\ \n")]);
+        assert_eq!(labels, [("name", "plain".into()), ("version", r#"2 \"rc1\" \\ \n"#.into())]);
+    }
 }
