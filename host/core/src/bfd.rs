@@ -31,6 +31,12 @@ pub struct Settings {
     pub passive: bool,
 }
 
+impl Settings {
+    fn sane(self) -> Self {
+        Self { multiplier: self.multiplier.max(1), ..self }
+    }
+}
+
 impl Default for Settings {
     /// 300 ms and three times: 0.9 s.
     fn default() -> Self {
@@ -48,6 +54,8 @@ pub enum Event {
     Disable,
     /// No longer.
     Enable,
+    /// Runs like this from now on. A session that is up stays up: the neighbor is asked to follow (RFC 5880 §6.8.3).
+    Configure(Settings),
     /// Time has passed, see [`Session::deadline`].
     Tick,
 }
@@ -63,6 +71,13 @@ pub enum Action {
     Down(Diagnostic),
 }
 
+/// What our end sent with, and what it could take.
+#[derive(Debug, Clone, Copy)]
+struct Intervals {
+    send_every: Duration,
+    receive_every: Duration,
+}
+
 /// One session.
 #[derive(Debug, Clone)]
 pub struct Session {
@@ -76,6 +91,10 @@ pub struct Session {
     heard: Option<Control>,
     /// A change of our intervals was not acknowledged yet.
     polling: bool,
+    /// The intervals that the neighbor still counts with, while that is so.
+    before: Option<Intervals>,
+    /// See [`Session::told_at`].
+    told_at: Option<Moment>,
     next_send: Option<Moment>,
     expires: Option<Moment>,
     refused: u64,
@@ -86,13 +105,15 @@ impl Session {
     /// better not the one that it had before a restart.
     pub fn new(settings: Settings, discriminator: u32, now: Moment) -> Self {
         Self {
-            settings: Settings { multiplier: settings.multiplier.max(1), ..settings },
+            settings: settings.sane(),
             state: State::Down,
             diagnostic: Diagnostic::None,
             discriminator: discriminator.max(1),
             theirs: 0,
             heard: None,
             polling: false,
+            before: None,
+            told_at: None,
             next_send: (!settings.passive).then_some(now),
             expires: None,
             refused: 0,
@@ -117,7 +138,16 @@ impl Session {
     /// After so long without a packet the neighbor is gone; none before its first one.
     pub fn detection_time(&self) -> Option<Duration> {
         let heard = self.heard?;
-        Some(self.settings.receive_every.max(heard.send_every) * u32::from(heard.multiplier))
+        // Until it acknowledges a shorter interval it sends by the longer one.
+        let before = self.before.map_or(Duration::ZERO, |before| before.receive_every);
+        let every = self.settings.receive_every.max(before).max(heard.send_every);
+        Some(every * u32::from(heard.multiplier))
+    }
+
+    /// After [`Event::Disable`]: when the neighbor has either heard of it or missed us for good. Until then a packet that is lost
+    /// would make a failure of it (RFC 5880 §6.8.16); then nobody needs the session any more. `None`: nobody does now.
+    pub const fn told_at(&self) -> Option<Moment> {
+        self.told_at
     }
 
     /// When [`Event::Tick`] is due.
@@ -129,15 +159,14 @@ impl Session {
     pub fn handle(&mut self, event: Event, jitter: f64, now: Moment) -> Vec<Action> {
         let mut actions = Vec::new();
         let before = self.state;
-        let mut answer = false;
+        let (mut answer, mut changed) = (false, false);
         match event {
             Event::Received(control) => match control.check(self.discriminator) {
                 Ok(()) => answer = self.receive(control, now),
                 Err(_) => self.refused += 1,
             },
-            Event::Disable if self.state != State::AdminDown => {
-                self.enter(State::AdminDown, Diagnostic::Administrative);
-            }
+            Event::Disable if self.state != State::AdminDown => self.disable(now),
+            Event::Configure(settings) => changed = self.configure(settings.sane(), now),
             Event::Enable if self.state == State::AdminDown => self.enter(State::Down, Diagnostic::None),
             Event::Disable | Event::Enable => {}
             Event::Tick => self.tick(now),
@@ -153,7 +182,7 @@ impl Session {
             // The answer to a poll goes out at once, whatever the interval, and asks nothing itself.
             actions.push(Action::Send(Control { poll: false, last: true, ..self.control() }));
         }
-        if due || (before != self.state && speaks) {
+        if due || ((changed || before != self.state) && speaks) {
             if !answer {
                 actions.push(Action::Send(self.control()));
             }
@@ -175,7 +204,10 @@ impl Session {
             return false;
         }
         self.theirs = control.mine;
-        self.polling &= !control.last;
+        if control.last {
+            self.polling = false;
+            self.before = None;
+        }
         self.heard = Some(control);
         self.expires = self.detection_time().map(|time| now.after(time));
         match (self.state, control.state) {
@@ -198,7 +230,46 @@ impl Session {
         control.poll
     }
 
+    /// Whether the neighbor is to be told.
+    fn configure(&mut self, settings: Settings, now: Moment) -> bool {
+        let detection = self.detection_time();
+        let old = std::mem::replace(&mut self.settings, settings);
+        if old == settings || self.state == State::AdminDown {
+            return false;
+        }
+        if self.theirs == 0 {
+            self.next_send = (!settings.passive).then_some(now);
+        }
+        let intervals = |of: Settings| (of.send_every, of.receive_every);
+        if self.state == State::Up && intervals(old) != intervals(settings) {
+            // Of several changes that were not acknowledged any may be the one that the neighbor knows of.
+            let before = self.before.map_or((old.send_every, old.receive_every), |before| {
+                (before.send_every.min(old.send_every), before.receive_every.max(old.receive_every))
+            });
+            self.before = Some(Intervals { send_every: before.0, receive_every: before.1 });
+            self.polling = true;
+            // The neighbor may be slower from its next packet on, and its answer may be lost.
+            let longer = self.detection_time().zip(detection).map(|(new, old)| new.saturating_sub(old));
+            self.expires = self.expires.zip(longer).map(|(at, longer)| at.after(longer));
+        }
+        intervals(old) != intervals(settings) || old.multiplier != settings.multiplier
+    }
+
+    /// Who heard of us is told for as long as it would take to miss us, and as often as before: a packet a second would come too
+    /// late for one that was lost.
+    fn disable(&mut self, now: Moment) {
+        let counts = matches!(self.state, State::Init | State::Up);
+        let pace = self.interval().filter(|_| counts);
+        self.enter(State::AdminDown, Diagnostic::Administrative);
+        self.told_at = pace.map(|every| now.after(every.saturating_mul(self.settings.multiplier.into())));
+        self.before =
+            pace.map(|send_every| Intervals { send_every, receive_every: self.settings.receive_every });
+    }
+
     fn tick(&mut self, now: Moment) {
+        if self.state == State::AdminDown && self.told_at.is_some_and(|at| at <= now) {
+            self.before = None;
+        }
         if self.expires.is_some_and(|at| at <= now) {
             // The neighbor may have restarted, with another number.
             self.theirs = 0;
@@ -214,6 +285,8 @@ impl Session {
         self.state = state;
         self.diagnostic = diagnostic;
         self.polling &= state == State::Up;
+        self.before = None;
+        self.told_at = None;
         if state == State::AdminDown {
             self.expires = None;
             self.heard = None;
@@ -244,10 +317,13 @@ impl Session {
 
     /// Between packets, before jitter; `None` where the neighbor wants none.
     fn interval(&self) -> Option<Duration> {
-        let Some(heard) = self.heard else { return Some(self.send_every()) };
+        let before = self.before.map(|before| before.send_every);
+        let Some(heard) = self.heard else { return Some(before.unwrap_or_else(|| self.send_every())) };
+        // Before it acknowledges a longer interval it would miss us.
+        let ours = self.send_every().min(before.unwrap_or(Duration::MAX));
         let both_up = self.state == State::Up && heard.state == State::Up;
         let unwanted = heard.receive_every.is_zero() || heard.demand && both_up && !self.polling;
-        (!unwanted).then(|| self.send_every().max(heard.receive_every))
+        (!unwanted).then(|| ours.max(heard.receive_every))
     }
 
     fn jittered(&self, every: Duration, jitter: f64) -> Duration {

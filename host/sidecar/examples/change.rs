@@ -47,6 +47,8 @@ impl Announcer for Silent {
     fn status(&self) -> SpeakerStatus {
         SpeakerStatus::default()
     }
+
+    fn stop(self, _: &str) {}
 }
 
 /// Services with a port of their own, so that each has a target of its own on each node: one word is about one destination.

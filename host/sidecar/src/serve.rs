@@ -43,6 +43,8 @@ pub trait Announcer {
     fn set(&mut self, config: Config);
     /// How it is.
     fn status(&self) -> Status;
+    /// Ends, once those that do not know it yet were told why. Blocks for a few seconds at most.
+    fn stop(self, why: &str);
 }
 
 impl Announcer for Speaker {
@@ -55,6 +57,10 @@ impl Announcer for Speaker {
 
     fn status(&self) -> Status {
         Self::status(self)
+    }
+
+    fn stop(self, why: &str) {
+        Self::stop(self, why);
     }
 }
 
@@ -404,13 +410,15 @@ impl<A: Announcer> Sidecar<A> {
 
     /// Ends the sessions with a word to the neighbors. What the kernel was told stays.
     async fn end(mut self) {
-        let Some(last) = self.announced.take() else { return };
-        let pauses = last.pauses;
+        let Some(last) = self.announced.take() else { return self.speaker.stop("") };
+        let (pauses, why) = (last.pauses, last.reason.clone());
         self.speaker.set(Config { wish: Wish::Stop, ..last });
         let end = Instant::now() + pauses.fade + pauses.drain + STATUS_EVERY;
         while self.speaker.status().stage != Stage::Done && Instant::now() < end {
             tokio::time::sleep(STATUS_EVERY / 10).await;
         }
+        // The last words are on their way, and BFD's have to be said more than once. Nobody else is served here any more.
+        self.speaker.stop(&why);
         tracing::info!("stopped; the kernel goes on forwarding");
     }
 }

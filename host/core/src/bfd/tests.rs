@@ -241,6 +241,96 @@ fn who_turns_it_off_says_so_and_no_route_falls() {
     assert_eq!(wire.states(), [State::Up; 2]);
 }
 
+/// A session that is up and has had its first intervals acknowledged, with others now, and what is said of them.
+fn changed(settings: Settings) -> (Session, Control) {
+    let mut session = session(State::Up);
+    let receive_every = Duration::from_millis(50);
+    let acknowledged = Control { last: true, receive_every, ..said(State::Up, 1) };
+    session.handle(Event::Received(acknowledged), 0.5, NOW);
+    let actions = session.handle(Event::Configure(settings), 1.0, NOW);
+    let [Action::Send(told)] = actions[..] else { panic!("{actions:?}") };
+    (session, told)
+}
+
+#[test]
+fn intervals_change_while_it_is_up_and_the_old_ones_hold_until_the_neighbor_follows() {
+    let ms = Duration::from_millis;
+    let acknowledged = Event::Received(Control { last: true, ..said(State::Up, 1) });
+    let next = |session: &Session| session.deadline().map(|at| at.since(NOW));
+
+    // Slower: sent as before, or it would miss us; waited for longer at once, since it may follow before its answer is here.
+    let (mut session, told) =
+        changed(Settings { send_every: ms(800), receive_every: ms(800), ..Settings::default() });
+    assert_eq!((told.state, told.poll, told.mine), (State::Up, true, 1));
+    assert_eq!((told.send_every, told.receive_every), (ms(800), ms(800)));
+    assert_eq!((next(&session), session.detection_time()), (Some(ms(300)), Some(ms(2400))));
+    session.handle(Event::Tick, 1.0, NOW.after(ms(2399)));
+    assert_eq!(session.state(), State::Up, "the answer may be lost");
+    let late = session.handle(acknowledged, 1.0, NOW.after(ms(2399)));
+    assert_eq!((late, session.polling), (vec![], false));
+    session.handle(Event::Tick, 1.0, session.deadline().unwrap());
+    assert_eq!(next(&session), Some(ms(2399 + 300 + 800)), "slower from here on");
+
+    // Faster: sent so at once; what comes is waited for as before until it follows.
+    let (mut session, told) =
+        changed(Settings { send_every: ms(100), receive_every: ms(100), ..Settings::default() });
+    assert_eq!((told.poll, told.send_every, told.receive_every), (true, ms(100), ms(100)));
+    assert_eq!((next(&session), session.detection_time()), (Some(ms(100)), Some(ms(900))));
+    let fast = Control { last: true, send_every: ms(100), receive_every: ms(100), ..said(State::Up, 1) };
+    session.handle(Event::Received(fast), 1.0, NOW);
+    assert_eq!(session.detection_time(), Some(ms(300)));
+
+    // A multiplier needs nobody's consent, and what is the same nobody's time.
+    let (mut session, told) = changed(Settings { multiplier: 5, ..Settings::default() });
+    assert_eq!((told.poll, told.multiplier), (false, 5));
+    let same = Settings { multiplier: 5, ..Settings::default() };
+    assert_eq!(session.handle(Event::Configure(same), 1.0, NOW), []);
+}
+
+#[test]
+fn any_change_of_settings_at_any_time_is_noticed_by_no_neighbor() {
+    let mut random = Random(5);
+    let mut wire = Wire::new([Settings::default(); 2]);
+    wire.pass(5 * SECOND);
+    for _ in 0..300 {
+        let every = |random: &mut Random| Duration::from_millis(50 + random.below(3000));
+        let settings = Settings {
+            send_every: every(&mut random),
+            receive_every: every(&mut random),
+            multiplier: 3 + random.below(5) as u8,
+            passive: random.below(2) == 0,
+        };
+        wire.event(random.below(2) as usize, Event::Configure(settings));
+        wire.pass(Duration::from_millis(random.below(9000)));
+        assert_eq!(wire.changes.len(), 2, "{:?}", wire.changes);
+    }
+    wire.pass(9 * SECOND);
+    assert!(wire.ends.iter().all(|end| !end.polling && end.before.is_none()));
+}
+
+#[test]
+fn who_is_told_that_it_was_by_will_is_told_until_it_would_have_missed_us() {
+    let mut wire = Wire::new([Settings::default(); 2]);
+    wire.pass(5 * SECOND);
+    let before = wire.sent[0];
+    let end = wire.now.after(Duration::from_millis(900));
+    // The first one is lost.
+    wire.lost = 100;
+    wire.event(0, Event::Disable);
+    wire.lost = 0;
+    wire.pass(Duration::from_millis(899));
+    assert_eq!(wire.ends[0].told_at(), Some(end));
+    assert!((4..=5).contains(&(wire.sent[0] - before)), "{} packets", wire.sent[0] - before);
+    let (_, _, theirs) = wire.changes[3];
+    assert_eq!(theirs, Action::Down(Diagnostic::NeighborAdministrative));
+    let before = wire.sent[0];
+    wire.pass(10 * SECOND);
+    assert!(wire.sent[0] - before < 15, "a packet a second after that");
+    let mut lonely = Session::new(Settings::default(), 1, NOW);
+    lonely.handle(Event::Disable, 0.5, NOW);
+    assert_eq!(lonely.told_at(), None, "nobody would miss it");
+}
+
 #[test]
 fn a_neighbor_that_restarted_is_met_with_its_new_number() {
     let mut wire = Wire::new([Settings::default(); 2]);
@@ -319,7 +409,13 @@ fn no_sequence_of_events_floods_the_wire_or_forgets_a_deadline() {
                 receive_every: Duration::from_micros(random.below(3) * random.below(u64::from(u32::MAX))),
                 ..said(states[random.below(4) as usize], random.below(2) as u32)
             };
-            let event = match random.below(12) {
+            let event = match random.below(13) {
+                12 => Event::Configure(Settings {
+                    send_every: Duration::from_millis(1 + random.below(3000)),
+                    receive_every: Duration::from_millis(1 + random.below(3000)),
+                    multiplier: random.below(4) as u8,
+                    passive: random.below(2) == 0,
+                }),
                 0 => Event::Disable,
                 1 | 2 => Event::Enable,
                 3 | 4 => Event::Tick,

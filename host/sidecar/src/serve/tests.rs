@@ -15,8 +15,10 @@ use super::*;
 use crate::protocol::{self, Hello, MAX_FRAME, MAX_HELLO, Report};
 
 type Told = Arc<Mutex<Vec<Config>>>;
+/// The stage at which it was stopped.
+type Stopped = Arc<Mutex<Option<Stage>>>;
 
-struct Speaker(Told);
+struct Speaker(Told, Stopped);
 
 impl Announcer for Speaker {
     fn set(&mut self, config: Config) {
@@ -35,12 +37,17 @@ impl Announcer for Speaker {
         let listeners = listen.iter().map(|address| Listener { address: *address, error: error(address) });
         Status { stage, listeners: listeners.collect(), ..Status::default() }
     }
+
+    fn stop(self, _: &str) {
+        *self.1.lock().unwrap() = Some(self.status().stage);
+    }
 }
 
 /// A running sidecar and the far ends of everything that it holds.
 struct Scene {
     dir: tempfile::TempDir,
     told: Told,
+    stopped: Stopped,
     kernel: watch::Receiver<Option<Arc<Desired>>>,
     prepared: watch::Receiver<Option<Arc<Ways>>>,
     looked: mpsc::Sender<Looked>,
@@ -53,13 +60,18 @@ fn scene(allowed: &[u32]) -> Scene {
     let listener = UnixListener::bind(dir.path().join("s")).unwrap();
     let (desired, kernel) = watch::channel(None);
     let (looked, results) = mpsc::channel(1);
-    let told = Told::default();
-    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let (told, stopped) = (Told::default(), Stopped::default());
+    let (stop, stops) = tokio::sync::oneshot::channel();
     let (ways, prepared) = watch::channel(None);
     let worker = Worker { desired, ways, looked: results, there: watch::channel(Arc::default()).1 };
-    let sidecar = Sidecar::new(allowed.iter().copied(), false, worker, Speaker(Arc::clone(&told)));
-    let running = tokio::spawn(sidecar.serve(listener, async { drop(stopped.await) }));
-    Scene { dir, told, kernel, prepared, looked, stop, running }
+    let sidecar = Sidecar::new(
+        allowed.iter().copied(),
+        false,
+        worker,
+        Speaker(Arc::clone(&told), Arc::clone(&stopped)),
+    );
+    let running = tokio::spawn(sidecar.serve(listener, async { drop(stops.await) }));
+    Scene { dir, told, stopped, kernel, prepared, looked, stop, running }
 }
 
 /// A service for this mark.
@@ -388,6 +400,7 @@ async fn who_is_told_to_stop_ends_its_sessions_in_order() {
     scene.running.await.unwrap();
     let told = scene.told.lock().unwrap();
     assert_eq!(told.last().map(|c| (c.wish, c.routes.len())), Some((Wish::Stop, 1)));
+    assert_eq!(*scene.stopped.lock().unwrap(), Some(Stage::Done), "its last words are waited for");
 }
 
 #[tokio::test(start_paused = true)]

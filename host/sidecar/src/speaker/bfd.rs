@@ -4,6 +4,8 @@
 //! One hop only (RFC 5881): a packet that was forwarded by anybody has fewer than 255 hops left, and is not read.
 
 pub(super) mod packet;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -45,6 +47,21 @@ impl Peer {
         let bfd = neighbor.bfd?;
         Some(Self { address: neighbor.address, port: bfd.port, local: neighbor.local, settings: bfd.into() })
     }
+
+    /// Whether one session serves both; how it is run can be changed.
+    fn is_same(&self, other: &Self) -> bool {
+        (self.address, self.port, self.local) == (other.address, other.port, other.local)
+    }
+}
+
+/// Which packets are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// Those that the runtime was told of.
+    AsTold,
+    /// All, by asking the kernel itself. After the process was stopped (SIGSTOP, a frozen cgroup, a debugger) the runtime finds timers
+    /// that are over before it has asked for news of sockets, and takes them for empty.
+    Anyway,
 }
 
 /// A neighbor came or went.
@@ -63,6 +80,8 @@ pub(super) struct Watch {
     reports: mpsc::UnboundedSender<Report>,
     sockets: Vec<(SocketAddr, UdpSocket)>,
     sessions: BTreeMap<IpAddr, Watched>,
+    /// Those that are not wanted any more, and whose neighbors may not know it yet.
+    leaving: Vec<Watched>,
 }
 
 struct Watched {
@@ -88,27 +107,42 @@ pub(super) enum Order {
 
 impl Watch {
     pub(super) fn new(clock: Clock, board: Board, reports: mpsc::UnboundedSender<Report>) -> Self {
-        Self { clock, board, dice: Dice::new(), reports, sockets: Vec::new(), sessions: BTreeMap::new() }
+        Self {
+            clock,
+            board,
+            dice: Dice::new(),
+            reports,
+            sockets: Vec::new(),
+            sessions: BTreeMap::new(),
+            leaving: Vec::new(),
+        }
     }
 
-    /// Until nobody is there any more to give orders. Sessions end then as by an operator's will.
+    /// Until nobody is there any more to give orders. Sessions end then as by an operator's will, and their neighbors know it.
     pub(super) async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
-        loop {
-            let deadline = self.sessions.values().filter_map(|one| one.session.deadline()).min();
+        let mut ends = false;
+        while !(ends && self.leaving.is_empty()) {
+            let deadline = self.sessions.values().chain(&self.leaving).filter_map(Watched::deadline).min();
             tokio::select! {
                 biased;
-                order = orders.recv() => match order {
+                order = orders.recv(), if !ends => match order {
                     Some(Order::Listen(addresses)) => self.listen(&addresses),
                     Some(Order::Watch(peers)) => self.watch(peers),
-                    None => return self.watch(Vec::new()),
+                    None => {
+                        ends = true;
+                        self.watch(Vec::new());
+                    }
                 },
-                () = self.clock.reach(deadline) => {
-                    self.read();
-                    self.tick();
-                }
-                () = readable(&self.sockets) => self.read(),
+                () = self.clock.reach(deadline) => self.let_time_pass(),
+                () = readable(&self.sockets) => self.read(Reading::AsTold),
             }
         }
+    }
+
+    /// A process that was held up must not take its own absence for the neighbor's: what waits is read first.
+    fn let_time_pass(&mut self) {
+        self.read(Reading::Anyway);
+        self.tick();
     }
 
     fn listen(&mut self, addresses: &[SocketAddr]) {
@@ -128,21 +162,25 @@ impl Watch {
 
     fn watch(&mut self, peers: Vec<Peer>) {
         let now = self.clock.now();
-        let gone: Vec<IpAddr> = self
-            .sessions
-            .iter()
-            .filter(|(_, one)| !peers.contains(&one.peer))
-            .map(|(address, _)| *address)
-            .collect();
+        let stays = |one: &Watched| peers.iter().any(|peer| peer.is_same(&one.peer));
+        let gone: Vec<IpAddr> =
+            self.sessions.iter().filter(|(_, one)| !stays(one)).map(|(address, _)| *address).collect();
         for address in gone {
             // So that the neighbor does not take it for a failure.
             self.tell(address, Event::Disable);
-            self.sessions.remove(&address);
+            self.leaving.extend(self.sessions.remove(&address).filter(|one| one.session.told_at().is_some()));
             self.board.forget_bfd(address);
         }
         for peer in peers {
             let address = peer.address;
-            if !self.sessions.contains_key(&address) {
+            // One that is back begins anew, and is not contradicted.
+            self.leaving.retain(|one| one.peer.address != address);
+            if let Some(watched) = self.sessions.get_mut(&address) {
+                let settings = peer.settings;
+                if std::mem::replace(&mut watched.peer, peer).settings != settings {
+                    self.tell(address, Event::Configure(settings));
+                }
+            } else {
                 let session = Session::new(peer.settings, self.discriminator(), now);
                 let state = (session.state(), now);
                 let watched = Watched { peer, session, socket: None, state, downs: 0, received: 0, odd: 0 };
@@ -158,13 +196,17 @@ impl Watch {
         ((self.dice.number() >> 32) as u32).max(1)
     }
 
-    /// Reads all that waits: a process that was held up must not take its own absence for the neighbor's.
-    fn read(&mut self) {
+    /// Reads all that waits.
+    fn read(&mut self, reading: Reading) {
         let mut packets = Vec::new();
         for (_, socket) in &self.sockets {
             for _ in 0..BACKLOG {
                 let mut bytes = [0; packet::MAX];
-                let packet = socket.try_io(Interest::READABLE, || options::receive(socket, &mut bytes));
+                let mut receive = || options::receive(socket, &mut bytes);
+                let packet = match reading {
+                    Reading::AsTold => socket.try_io(Interest::READABLE, receive),
+                    Reading::Anyway => receive(),
+                };
                 match packet {
                     Ok(packet) => {
                         let control = bytes.get(..packet.length).and_then(packet::decode);
@@ -197,6 +239,16 @@ impl Watch {
         for address in due {
             self.tell(address, Event::Tick);
         }
+        self.leaving.retain(|one| one.session.told_at().is_some_and(|at| at > now));
+        for one in &mut self.leaving {
+            if one.session.deadline().is_some_and(|at| at <= now) {
+                for action in one.session.handle(Event::Tick, self.dice.share(), now) {
+                    if let Action::Send(control) = action {
+                        one.send(&control, &mut self.dice);
+                    }
+                }
+            }
+        }
     }
 
     fn tell(&mut self, address: IpAddr, event: Event) {
@@ -226,6 +278,11 @@ impl Watch {
 }
 
 impl Watched {
+    /// When it has something to do, or is over.
+    fn deadline(&self) -> Option<Moment> {
+        self.session.deadline().into_iter().chain(self.session.told_at()).min()
+    }
+
     /// A packet that cannot be sent is lost, as any packet may be.
     fn send(&mut self, control: &Control, dice: &mut Dice) {
         if self.socket.is_none() {

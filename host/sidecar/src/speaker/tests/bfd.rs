@@ -78,11 +78,16 @@ impl Hand {
         (Self { socket, mine }, port)
     }
 
-    /// Takes a packet of the speaker, and answers as the RFC says.
-    fn answer(&mut self, to: SocketAddr) -> SocketAddr {
+    /// Takes a packet of the speaker.
+    fn take(&self) -> std::io::Result<(Control, SocketAddr)> {
         let mut bytes = [0; 64];
-        let (length, from) = self.socket.recv_from(&mut bytes).unwrap();
-        let theirs = packet::decode(&bytes[..length]).unwrap();
+        let (length, from) = self.socket.recv_from(&mut bytes)?;
+        Ok((packet::decode(&bytes[..length]).unwrap(), from))
+    }
+
+    /// Takes a packet of the speaker, and answers as the RFC says.
+    fn answer(&mut self, to: SocketAddr) -> (Control, SocketAddr) {
+        let (theirs, from) = self.take().unwrap();
         self.mine.yours = theirs.mine;
         self.mine.state = match theirs.state {
             Bfd::AdminDown => Bfd::Down,
@@ -91,7 +96,17 @@ impl Hand {
         };
         self.mine.last = theirs.poll;
         self.socket.send_to(&packet::encode(&self.mine), to).unwrap();
-        from
+        (theirs, from)
+    }
+
+    /// Brings the session up, with intervals that both have acknowledged; gives what the speaker says then.
+    fn bring_up(&mut self, to: SocketAddr) -> Control {
+        loop {
+            let (theirs, _) = self.answer(to);
+            if theirs.state == Bfd::Up && !theirs.poll {
+                return theirs;
+            }
+        }
     }
 }
 
@@ -106,7 +121,7 @@ fn silence_takes_the_bgp_session_with_it_and_the_neighbor_is_told_that_it_was_bf
     end.table();
     let to = SocketAddr::new(ip(52), here);
     while !speaker.status().neighbors.iter().all(bfd_is(Bfd::Up)) {
-        let from = hand.answer(to);
+        let (_, from) = hand.answer(to);
         assert!((49152..).contains(&from.port()), "a port of RFC 5881: {from}");
     }
     assert_eq!(end.reason(), Notification::cease(Cease::BfdDown));
@@ -138,4 +153,63 @@ fn packets_from_afar_and_of_others_are_not_read() {
     hand.socket.send_to(&packet::encode(&hand.mine), to).unwrap();
     let seen = wait_one(&speaker, "taken", |it| it.bfd.is_some_and(|bfd| bfd.received == 1)).bfd.unwrap();
     assert_eq!(seen.refused, 1, "a stranger's packet is nobody's");
+}
+
+#[test]
+fn changed_intervals_are_agreed_on_while_the_session_stays_up() {
+    let (mut hand, there) = Hand::new(61);
+    let here = free();
+    let mut wanted = watching(60, 61, here, there, 1);
+    let mut speaker = start(wanted.clone());
+    let to = SocketAddr::new(ip(60), here);
+    let before = hand.bring_up(to);
+    let slower = speaker::Bfd { send_every: EVERY * 2, ..wanted.neighbors[0].bfd.unwrap() };
+    wanted.neighbors[0].bfd = Some(speaker::Bfd { multiplier: 4, ..slower });
+    speaker.set(wanted).unwrap();
+    let mut polled = false;
+    loop {
+        let (said, _) = hand.answer(to);
+        assert_eq!((said.state, said.mine), (Bfd::Up, before.mine), "the same session");
+        polled |= said.poll;
+        if said.send_every == EVERY * 2 && !said.poll {
+            assert!(polled, "the neighbor was asked to follow");
+            assert_eq!(said.multiplier, 4);
+            break;
+        }
+    }
+    assert_eq!(wait_one(&speaker, "up", bfd_is(Bfd::Up)).bfd.unwrap().downs, 0);
+}
+
+#[test]
+fn a_neighbor_that_is_not_watched_any_more_is_told_so_until_it_would_have_missed_us() {
+    let (mut hand, there) = Hand::new(63);
+    let here = free();
+    let mut wanted = watching(62, 63, here, there, 1);
+    let mut speaker = start(wanted.clone());
+    hand.bring_up(SocketAddr::new(ip(62), here));
+    wanted.neighbors[0].bfd = None;
+    speaker.set(wanted).unwrap();
+    wait_one(&speaker, "not watched", |it| it.bfd.is_none());
+    // Some were on their way; each of the others but one may be lost.
+    let mut told = 0;
+    while told < 3 {
+        let (said, _) = hand.take().unwrap();
+        assert!(said.state == Bfd::AdminDown || told == 0, "{said:?}");
+        told += u32::from(said.state == Bfd::AdminDown);
+    }
+    // A session that nobody needs would send one a second.
+    hand.socket.set_read_timeout(Some(Duration::from_millis(1500))).unwrap();
+    assert!((0..3).any(|_| hand.take().is_err()), "it is over");
+}
+
+#[test]
+fn who_stops_waits_until_its_neighbors_know() {
+    let (mut hand, there) = Hand::new(65);
+    let here = free();
+    let speaker = start(watching(64, 65, here, there, 1));
+    hand.bring_up(SocketAddr::new(ip(64), here));
+    speaker.stop("");
+    hand.socket.set_nonblocking(true).unwrap();
+    let said = std::iter::from_fn(|| hand.take().ok()).filter(|(said, _)| said.state == Bfd::AdminDown);
+    assert!(said.count() >= 2, "the first one may be lost");
 }
