@@ -37,6 +37,16 @@ pub enum Family {
     Ipv6,
 }
 
+impl Family {
+    /// The word in output.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "IPv4",
+            Self::Ipv6 => "IPv6",
+        }
+    }
+}
+
 /// `OPEN`, field by field as it is on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Open {

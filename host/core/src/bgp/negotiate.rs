@@ -19,6 +19,8 @@ pub struct Negotiated {
     pub keepalive: Option<Duration>,
     /// Families that both want.
     pub families: Vec<Family>,
+    /// Families that we want and the other end does not.
+    pub lacking: Vec<Family>,
     /// AS numbers in paths have four bytes.
     pub four_octet_as: bool,
     /// The other end answers `ROUTE-REFRESH`; we always do.
@@ -89,8 +91,8 @@ pub(super) fn negotiate(open: &Open, settings: &Settings, plain: bool) -> Result
         // RFC 4760: who names no family speaks the one that BGP began with.
         theirs = vec![Family::Ipv4];
     }
-    let families: Vec<Family> =
-        settings.families.iter().copied().filter(|one| theirs.contains(one)).collect();
+    let (families, lacking): (Vec<Family>, Vec<Family>) =
+        settings.families.iter().copied().partition(|one| theirs.contains(one));
     if families.is_empty() {
         return Err(Notification { data: missing(&settings.families), ..Notification::new(2, 7) });
     }
@@ -101,6 +103,7 @@ pub(super) fn negotiate(open: &Open, settings: &Settings, plain: bool) -> Result
         hold,
         keepalive: hold.map(|hold| hold / 3),
         families,
+        lacking,
         four_octet_as: four_octet_as && !plain,
         route_refresh,
     })

@@ -152,14 +152,69 @@ fn sidecar(network: &NetworkStatus, troubles: &mut Vec<String>) {
     for difference in &observed.differences {
         troubles.push(format!("{}: {}", difference.part.as_str(), difference.what));
     }
-    for n in observed.speaker.iter().flat_map(|s| &s.neighbors).filter(|n| n.state != bgp::State::Established)
-    {
+    if let Some(speaker) = &observed.speaker {
+        speaking(speaker, troubles);
+    }
+}
+
+fn speaking(speaker: &speaker::Status, troubles: &mut Vec<String>) {
+    for n in speaker.neighbors.iter().filter(|n| n.state != bgp::State::Established) {
         let why = n.last_error.as_deref().unwrap_or("nothing was heard of it yet");
         troubles.push(format!("no session with {} ({}): {why}", n.name, n.address));
     }
-    for l in observed.speaker.iter().flat_map(|s| &s.listeners) {
+    // The session is up, and the routes of a whole family go nowhere.
+    for n in &speaker.neighbors {
+        for family in n.session.iter().flat_map(|session| &session.lacking) {
+            troubles.push(format!(
+                "neighbor {} does not speak {}: turn the family on at its end, or take it out of `families`",
+                n.name,
+                family.as_str()
+            ));
+        }
+    }
+    for l in &speaker.listeners {
         if let Some(error) = &l.error {
             troubles.push(format!("neighbors cannot connect to {}: {error}", l.address));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_family_that_a_neighbor_did_not_turn_on_is_trouble_though_the_session_is_up() {
+        let up = |name: &str, lacking: &[bgp::Family]| speaker::NeighborStatus {
+            name: name.to_owned(),
+            address: Ipv4Addr::new(192, 0, 2, 254).into(),
+            peer_as: 65_000,
+            state: bgp::State::Established,
+            state_for: Duration::from_secs(60),
+            session: Some(speaker::Session {
+                peer_id: Ipv4Addr::new(192, 0, 2, 254),
+                hold: None,
+                families: vec![bgp::Family::Ipv4],
+                lacking: lacking.to_vec(),
+                four_octet_as: true,
+                incoming: false,
+            }),
+            ups: 1,
+            downs: 0,
+            received: bgp::Received::default(),
+            announced_v4: 1,
+            announced_v6: 0,
+            last_error: None,
+            bfd: None,
+        };
+        let neighbors = vec![up("rr1", &[bgp::Family::Ipv6]), up("rr2", &[])];
+        let mut troubles = Vec::new();
+        speaking(&speaker::Status { neighbors, ..speaker::Status::default() }, &mut troubles);
+        let expected =
+            "neighbor rr1 does not speak IPv6: turn the family on at its end, or take it out of `families`";
+        assert_eq!(troubles, [expected]);
     }
 }

@@ -165,6 +165,7 @@ pub(super) fn session(agreed: &bgp::Negotiated, side: bgp::Side) -> Session {
         peer_id: agreed.peer_id,
         hold: agreed.hold,
         families: agreed.families.clone(),
+        lacking: agreed.lacking.clone(),
         four_octet_as: agreed.four_octet_as,
         incoming: side == bgp::Side::Incoming,
     }

@@ -270,6 +270,13 @@ impl Task {
             families = ?agreed.families,
             "BGP session established"
         );
+        for family in &agreed.lacking {
+            tracing::warn!(
+                neighbor = self.neighbor.name,
+                family = family.as_str(),
+                "the neighbor does not speak this family: none of its routes is told"
+            );
+        }
     }
 
     fn down(&mut self, why: Down) {

@@ -191,8 +191,15 @@ fn an_open_that_cannot_be_is_answered_with_its_fault() {
         assert_eq!(answer, expected, "{name}");
         assert_eq!(session.state == State::OpenConfirm, expected.is_none(), "{name}");
         if name == "no capability" {
-            assert_eq!(session.negotiated.as_ref().unwrap().families, [Family::Ipv4]);
+            let agreed = session.negotiated.as_ref().unwrap();
+            assert_eq!(
+                (&agreed.families[..], &agreed.lacking[..]),
+                (&[Family::Ipv4][..], &[Family::Ipv6][..])
+            );
             assert!(!session.negotiated.as_ref().unwrap().four_octet_as);
+        }
+        if name == "good" {
+            assert!(session.negotiated.as_ref().unwrap().lacking.is_empty());
         }
         if name == "hold 0" {
             assert_eq!(session.negotiated.as_ref().unwrap().hold, None);

@@ -77,6 +77,9 @@ pub struct Session {
     pub hold: Option<Duration>,
     /// Families that both speak.
     pub families: Vec<Family>,
+    /// Families that are configured and that the neighbor did not turn on: no route of theirs is told.
+    #[serde(default)]
+    pub lacking: Vec<Family>,
     /// AS numbers have four bytes.
     pub four_octet_as: bool,
     /// The neighbor connected, not we.

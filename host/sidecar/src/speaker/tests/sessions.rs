@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use weir_core::bgp::{Cease, Community, Family, Message, Notification, Stage, Update};
+use weir_core::bgp::{Capability, Cease, Community, Family, Message, Notification, Open, Stage, Update};
 use weir_core::desired::speaker::{Pauses, Wish};
 
 use super::end::{End, listen, open, speaks_both};
@@ -179,6 +179,20 @@ fn bytes_that_make_no_message_are_answered_and_the_next_session_is_a_new_one() {
     end.stream.write_all(&odd).unwrap();
     let seen = wait_one(&speaker, "counted", |it| it.received.unread == 1);
     assert!(is_up(&seen) && seen.ups == 4, "{seen:?}");
+}
+
+#[test]
+fn a_family_that_the_neighbor_did_not_turn_on_is_named() {
+    let (listener, there) = listen(24);
+    let mut wanted = config(23, port());
+    wanted.neighbors.push(neighbor(23, 24, there));
+    let speaker = start(wanted);
+    let mut end = End::accept(&listener);
+    let only_v4 = |one: &Capability| *one != Capability::Multiprotocol(Family::Ipv6);
+    let capabilities = open(24, 65000).capabilities.into_iter().filter(only_v4).collect();
+    end.greet(&Open { capabilities, ..open(24, 65000) });
+    let session = wait_one(&speaker, "up", is_up).session.unwrap();
+    assert_eq!((session.families, session.lacking), (vec![Family::Ipv4], vec![Family::Ipv6]));
 }
 
 #[test]
