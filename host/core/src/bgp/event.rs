@@ -20,12 +20,14 @@ pub enum Event {
     Reset(Notification),
     /// The outgoing connection is there, with this address at our end.
     Connected(IpAddr),
-    /// There is no outgoing connection.
-    Unconnected,
+    /// There is no outgoing connection, for this reason.
+    Unconnected(String),
     /// The neighbor connected to this address of ours. Answered with [`Action::Adopt`] or [`Action::Refuse`].
     Accepted(IpAddr),
     /// A connection ended.
     Closed(Side),
+    /// A connection is given up, for this reason: what the neighbor has to be told cannot be told over it.
+    GivenUp(Side, String),
     /// A message came.
     Received(Side, Message),
     /// Bytes came that make no message, and this is to be answered (RFC 4271 §6.1 to 6.3).
@@ -71,12 +73,21 @@ pub enum Down {
     /// We were told to, or found the other end at fault, or silent.
     #[error("ended here: {0}")]
     Sent(Notification),
+    /// Their `OPEN` cannot be, for this reason; this was answered.
+    #[error("ended here: {0}: {1}")]
+    Disagreed(Notification, String),
+    /// The neighbor could not be told what it has to be told, for this reason.
+    #[error("given up here: {0}")]
+    GivenUp(String),
     /// The other end says why.
     #[error("ended by the neighbor: {0}")]
     Heard(Notification),
     /// The other end does not.
     #[error("the neighbor closed the connection or is not reachable")]
     Closed,
+    /// No connection, for this reason, which may be at this end.
+    #[error("cannot connect: {0}")]
+    Unconnected(String),
     /// Not a packet came back, not even one that refuses.
     #[error("the neighbor does not answer at all")]
     Unanswered,
@@ -85,7 +96,12 @@ pub enum Down {
 impl Down {
     /// Whether trying again at once would end the same: a fault in what is said, rather than an end of the connection.
     pub(super) const fn is_quarrel(&self) -> bool {
-        matches!(self, Self::Sent(why) | Self::Heard(why) if matches!(why.code, 1 | 2 | 3 | 5))
+        match self {
+            Self::Sent(why) | Self::Disagreed(why, _) | Self::Heard(why) => matches!(why.code, 1 | 2 | 3 | 5),
+            Self::Collision | Self::GivenUp(_) | Self::Closed | Self::Unconnected(_) | Self::Unanswered => {
+                false
+            }
+        }
     }
 }
 

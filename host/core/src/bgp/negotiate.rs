@@ -57,20 +57,28 @@ impl Open {
     }
 }
 
-/// What their `OPEN` and ours come to, or what to tell them (RFC 4271 §6.2).
-pub(super) fn negotiate(open: &Open, settings: &Settings, plain: bool) -> Result<Negotiated, Notification> {
+/// What their `OPEN` and ours come to, or what to tell them (RFC 4271 §6.2), and in which words to tell whoever runs this end.
+pub(super) fn negotiate(
+    open: &Open,
+    settings: &Settings,
+    plain: bool,
+) -> Result<Negotiated, (Notification, String)> {
     if open.version != 4 {
-        return Err(Notification { data: vec![0, 4], ..Notification::new(2, 1) });
+        let answer = Notification { data: vec![0, 4], ..Notification::new(2, 1) };
+        return Err((answer, format!("the neighbor says version {}, expected 4", open.version)));
     }
-    if open.as_number() != settings.peer_as {
-        return Err(Notification::new(2, 2));
+    let (said, expected) = (open.as_number(), settings.peer_as);
+    if said != expected {
+        return Err((Notification::new(2, 2), format!("the neighbor says AS {said}, expected {expected}")));
     }
     let own = settings.is_internal() && open.id == settings.local_id;
     if open.id.is_unspecified() || own {
-        return Err(Notification::new(2, 3));
+        let ours = if own { ", which is ours" } else { "" };
+        return Err((Notification::new(2, 3), format!("the neighbor says identifier {}{ours}", open.id)));
     }
     if matches!(open.hold_seconds, 1 | 2) {
-        return Err(Notification::new(2, 6));
+        let said = format!("the neighbor says {} s, expected 0 or at least 3", open.hold_seconds);
+        return Err((Notification::new(2, 6), said));
     }
     let mut theirs: Vec<Family> = Vec::new();
     let (mut multiprotocol, mut four_octet_as, mut route_refresh) = (false, false, false);
@@ -94,7 +102,8 @@ pub(super) fn negotiate(open: &Open, settings: &Settings, plain: bool) -> Result
     let (families, lacking): (Vec<Family>, Vec<Family>) =
         settings.families.iter().copied().partition(|one| theirs.contains(one));
     if families.is_empty() {
-        return Err(Notification { data: missing(&settings.families), ..Notification::new(2, 7) });
+        let answer = Notification { data: missing(&settings.families), ..Notification::new(2, 7) };
+        return Err((answer, "the neighbor speaks none of the families that are configured".to_owned()));
     }
     let hold = Duration::from_secs(settings.hold.as_secs().min(u64::from(open.hold_seconds)));
     let hold = (!hold.is_zero()).then_some(hold);

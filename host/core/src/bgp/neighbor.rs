@@ -146,16 +146,17 @@ impl Neighbor {
                 self.retry = None;
                 self.step(Side::Outgoing, Input::Connected, now, &mut actions);
             }
-            Event::Unconnected | Event::Closed(Side::Outgoing) if self.outgoing.state == State::Connect => {
-                self.step(Side::Outgoing, Input::Closed, now, &mut actions);
-                actions.push(Action::Down(Down::Closed));
-                self.last = Some(Down::Closed);
-                self.failed(now);
+            Event::Unconnected(why) if self.outgoing.state == State::Connect => {
+                self.unconnected(Down::Unconnected(why), now, &mut actions);
+            }
+            Event::Closed(Side::Outgoing) if self.outgoing.state == State::Connect => {
+                self.unconnected(Down::Closed, now, &mut actions);
             }
             // Late: the attempt was given up.
-            Event::Connected(_) | Event::Unconnected => {}
+            Event::Connected(_) | Event::Unconnected(_) => {}
             Event::Accepted(local) => self.accept(local, now, &mut actions),
             Event::Closed(side) => self.step(side, Input::Closed, now, &mut actions),
+            Event::GivenUp(side, why) => self.step(side, Input::GivenUp(why), now, &mut actions),
             Event::Received(side, message) => self.receive(side, message, now, &mut actions),
             Event::Malformed(side, answer) => self.step(side, Input::Malformed(answer), now, &mut actions),
             Event::Unread(side) => {
@@ -207,6 +208,13 @@ impl Neighbor {
             actions.push(Action::Connect);
             self.retry = Some(now.after(CONNECT_LIMIT));
         }
+    }
+
+    fn unconnected(&mut self, down: Down, now: Moment, actions: &mut Vec<Action>) {
+        self.step(Side::Outgoing, Input::Closed, now, actions);
+        actions.push(Action::Down(down.clone()));
+        self.last = Some(down);
+        self.failed(now);
     }
 
     fn stop(&mut self, why: &Notification, now: Moment, actions: &mut Vec<Action>) {

@@ -30,6 +30,8 @@ pub enum Cease {
     ConfigurationChanged = 6,
     /// Another connection is the one to keep.
     Collision = 7,
+    /// Memory, above all.
+    OutOfResources = 8,
     /// BFD says that the other end is not there.
     BfdDown = 10,
 }

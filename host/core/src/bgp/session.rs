@@ -90,6 +90,8 @@ pub(super) enum Input {
     Connected,
     /// There is none, or none any more.
     Closed,
+    /// It is given up, for this reason.
+    GivenUp(String),
     /// A message.
     Message(Message),
     /// Bytes that break the connection, and what to answer.
@@ -191,6 +193,9 @@ impl Session {
                 self.end(down, Some(why), step);
             }
             Input::Closed => self.end(Down::Closed, None, step),
+            Input::GivenUp(why) => {
+                self.end(Down::GivenUp(why), Some(Notification::cease(Cease::OutOfResources)), step);
+            }
             Input::Malformed(answer) => self.end(Down::Sent(answer.clone()), Some(answer), step),
             Input::Message(Message::Notification(heard)) => self.end(Down::Heard(heard), None, step),
             Input::Wrote(true) => self.unsent = None,
@@ -208,7 +213,9 @@ impl Session {
                         self.negotiated = Some(agreed);
                         step.send.push(Message::Keepalive);
                     }
-                    Err(answer) => self.end(Down::Sent(answer.clone()), Some(answer), step),
+                    Err((answer, why)) => {
+                        self.end(Down::Disagreed(answer.clone(), why), Some(answer), step);
+                    }
                 },
                 (State::OpenConfirm, Message::Keepalive) => {
                     self.state = State::Established;

@@ -32,6 +32,8 @@ pub(super) enum Heard {
     Unread,
     /// Some of what was to be sent is with the kernel; `true`: all of it.
     Wrote(bool),
+    /// The connection is given up, for this reason.
+    GivenUp(String),
     /// The connection is over.
     Closed,
 }
@@ -44,7 +46,8 @@ pub(super) struct Connection {
     heard: VecDeque<Heard>,
     unsent: VecDeque<u8>,
     wide: bool,
-    overflown: bool,
+    /// Why it is of no more use.
+    given_up: Option<String>,
 }
 
 impl Connection {
@@ -57,7 +60,7 @@ impl Connection {
             heard: VecDeque::new(),
             unsent: VecDeque::new(),
             wide: false,
-            overflown: false,
+            given_up: None,
         }
     }
 
@@ -77,10 +80,13 @@ impl Connection {
         let mut bytes = Vec::new();
         if let Err(error) = bytes::encode(message, self.wide, &mut bytes) {
             tracing::error!(%error, "a BGP message cannot be sent; the connection is given up");
-            self.overflown = true;
+            self.given_up = Some(format!("a message cannot be sent: {error}"));
         }
         self.unsent.extend(bytes);
-        self.overflown |= self.unsent.len() > MOST_UNSENT;
+        if self.unsent.len() > MOST_UNSENT {
+            let why = || format!("the neighbor does not read, and {} MiB wait for it", MOST_UNSENT >> 20);
+            self.given_up.get_or_insert_with(why);
+        }
     }
 
     /// Waits until there is something to tell. Nothing is lost where it is not waited for to the end.
@@ -102,8 +108,8 @@ impl Connection {
 
     /// What there is to tell without waiting.
     pub(super) fn try_next(&mut self) -> Option<Heard> {
-        if self.overflown {
-            return Some(Heard::Closed);
+        if let Some(why) = self.given_up.take() {
+            return Some(Heard::GivenUp(why));
         }
         if let Some(heard) = self.parse() {
             return Some(heard);

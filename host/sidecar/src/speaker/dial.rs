@@ -1,5 +1,6 @@
 //! Sockets: how a neighbor is connected to, and where it is listened for.
 
+use std::fmt::Display;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
@@ -23,16 +24,22 @@ fn socket(v4: bool, kind: Type, protocol: Protocol) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// Says which of our own settings the kernel does not take: it is no fault of the neighbor.
+fn about(what: impl Display) -> impl FnOnce(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{what}: {error}"))
+}
+
 /// Connects as the neighbor is configured to be connected to.
 pub(super) async fn connect(neighbor: &Neighbor) -> io::Result<TcpStream> {
     let v4 = neighbor.address.is_ipv4();
     let socket = socket(v4, Type::STREAM, Protocol::TCP)?;
-    options::keep_distance(&socket, v4, neighbor.distance)?;
+    options::keep_distance(&socket, v4, neighbor.distance).map_err(about("hop counts"))?;
     if neighbor.key.is_some() {
-        options::sign(&socket, neighbor.address, neighbor.key.as_ref())?;
+        options::sign(&socket, neighbor.address, neighbor.key.as_ref())
+            .map_err(about("the key of TCP-MD5"))?;
     }
     if let Some(local) = neighbor.local {
-        socket.bind(&SocketAddr::new(local, 0).into())?;
+        socket.bind(&SocketAddr::new(local, 0).into()).map_err(about(format!("from {local}")))?;
     }
     let socket = TcpSocket::from_std_stream(socket.into());
     socket.connect(SocketAddr::new(neighbor.address, neighbor.port)).await

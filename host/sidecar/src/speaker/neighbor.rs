@@ -179,10 +179,7 @@ impl Task {
                 self.outgoing = Some(connection);
                 self.tell(Event::Connected(local));
             }
-            Err(error) => {
-                tracing::debug!(neighbor = self.neighbor.name, %error, "cannot connect");
-                self.tell(Event::Unconnected);
-            }
+            Err(error) => self.tell(Event::Unconnected(error.to_string())),
         }
     }
 
@@ -208,6 +205,7 @@ impl Task {
             Heard::Malformed(answer) => Event::Malformed(side, answer),
             Heard::Unread => Event::Unread(side),
             Heard::Wrote(drained) => Event::Wrote { side, drained },
+            Heard::GivenUp(why) => Event::GivenUp(side, why),
             Heard::Closed => Event::Closed(side),
         });
     }

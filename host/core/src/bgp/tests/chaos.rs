@@ -34,8 +34,9 @@ fn event(one: &Neighbor, random: &mut Random) -> Event {
         1 if random.below(4) == 0 => Event::Stop(Notification::cease_with(Cease::Shutdown, "bye")),
         2 if random.below(2) == 0 => Event::Reset(Notification::cease(Cease::BfdDown)),
         3..6 => Event::Connected(local(1)),
-        6 => Event::Unconnected,
+        6 => Event::Unconnected("no route".to_owned()),
         7..9 => Event::Accepted(local(1)),
+        9 if random.below(8) == 0 => Event::GivenUp(side, "too much waits".to_owned()),
         9 => Event::Closed(side),
         10 => Event::Malformed(side, Notification::new(1, 3)),
         11 => Event::Unread(side),
@@ -57,7 +58,7 @@ impl Sockets {
         let at = |side: Side| usize::from(side == Side::Incoming);
         match event {
             Event::Connected(_) if self.connecting => (self.connecting, self.open[0]) = (false, true),
-            Event::Unconnected => self.connecting = false,
+            Event::Unconnected(_) => self.connecting = false,
             Event::Closed(side) => {
                 self.open[at(*side)] = false;
                 self.connecting &= *side != Side::Outgoing;
@@ -113,6 +114,7 @@ fn no_sequence_of_events_sends_without_a_connection_or_forgets_a_deadline() {
                 Event::Connected(_) => sockets.connecting,
                 Event::Received(side, _)
                 | Event::Closed(side)
+                | Event::GivenUp(side, _)
                 | Event::Malformed(side, _)
                 | Event::Unread(side) => {
                     sockets.open[usize::from(*side == Side::Incoming)] || random.below(10) == 0

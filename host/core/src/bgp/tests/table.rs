@@ -26,6 +26,7 @@ fn inputs() -> Vec<(&'static str, Input)> {
         ("update", Input::Message(Message::Update(Update::end_of_rib(Family::Ipv4)))),
         ("refresh", Input::Message(Message::RouteRefresh(Some(Family::Ipv4)))),
         ("notification", Input::Message(Message::Notification(Notification::new(6, 4)))),
+        ("given up", Input::GivenUp("too much waits".to_owned())),
         ("malformed", Input::Malformed(Notification::new(1, 2))),
         ("unread", Input::Unread),
         ("keepalive due", Input::Tick),
@@ -50,6 +51,7 @@ const TABLE: &[Row] = &[
     ("update", [".", ".", ".", "idle 5/1 x", "idle 5/2 x", "."]),
     ("refresh", [".", ".", ".", "idle 5/1 x", "idle 5/2 x", "."]),
     ("notification", [".", ".", ".", "idle x", "idle x", "idle x"]),
+    ("given up", [".", ".", ".", "idle 6/8 x", "idle 6/8 x", "idle 6/8 x"]),
     ("malformed", [".", ".", ".", "idle 1/2 x", "idle 1/2 x", "idle 1/2 x"]),
     ("unread", [".", ".", ".", "idle 5/1 x", "idle 5/2 x", "."]),
     ("keepalive due", [".", ".", ".", ".", ". KEEPALIVE", ". KEEPALIVE"]),
@@ -161,27 +163,49 @@ fn an_end_that_reads_slowly_is_not_given_up() {
 
 #[test]
 fn an_open_that_cannot_be_is_answered_with_its_fault() {
-    type Case = (&'static str, Open, Option<(u8, u8)>);
+    type Case = (&'static str, Open, Option<(u8, u8)>, &'static str);
     let cases: Vec<Case> = vec![
-        ("good", theirs(), None),
-        ("version 3", Open { version: 3, ..theirs() }, Some((2, 1))),
-        ("identifier 0", Open { id: Ipv4Addr::UNSPECIFIED, ..theirs() }, Some((2, 3))),
-        ("our identifier", Open { id: id(1), ..theirs() }, Some((2, 3))),
-        ("hold 2", Open { hold_seconds: 2, ..theirs() }, Some((2, 6))),
-        ("hold 0", Open { hold_seconds: 0, ..theirs() }, None),
-        ("no capability", Open { capabilities: Vec::new(), ..theirs() }, None),
+        ("good", theirs(), None, ""),
+        (
+            "version 3",
+            Open { version: 3, ..theirs() },
+            Some((2, 1)),
+            "ended here: unsupported version (2/1): the neighbor says version 3, expected 4",
+        ),
+        (
+            "identifier 0",
+            Open { id: Ipv4Addr::UNSPECIFIED, ..theirs() },
+            Some((2, 3)),
+            "ended here: bad BGP identifier (2/3): the neighbor says identifier 0.0.0.0",
+        ),
+        (
+            "our identifier",
+            Open { id: id(1), ..theirs() },
+            Some((2, 3)),
+            "ended here: bad BGP identifier (2/3): the neighbor says identifier 192.0.2.1, which is ours",
+        ),
+        (
+            "hold 2",
+            Open { hold_seconds: 2, ..theirs() },
+            Some((2, 6)),
+            "ended here: unacceptable hold time (2/6): the neighbor says 2 s, expected 0 or at least 3",
+        ),
+        ("hold 0", Open { hold_seconds: 0, ..theirs() }, None, ""),
+        ("no capability", Open { capabilities: Vec::new(), ..theirs() }, None, ""),
         (
             "no family that we have",
             Open { capabilities: vec![Capability::Other { code: 1, value: vec![0, 25, 0, 65] }], ..theirs() },
             Some((2, 7)),
+            "ended here: unsupported capability (2/7): the neighbor speaks none of the families that are configured",
         ),
         (
             "another AS in four bytes",
             Open { capabilities: vec![Capability::FourOctetAs(4_200_000_000)], ..theirs() },
             Some((2, 2)),
+            "ended here: bad peer AS (2/2): the neighbor says AS 4200000000, expected 65000",
         ),
     ];
-    for (name, open, expected) in cases {
+    for (name, open, expected, says) in cases {
         let mut session = session(State::OpenSent);
         let step = session.step(Input::Message(Message::Open(open)), &settings(1), false, 1.0, NOW);
         let answer = step.send.iter().find_map(|message| match message {
@@ -189,6 +213,7 @@ fn an_open_that_cannot_be_is_answered_with_its_fault() {
             _ => None,
         });
         assert_eq!(answer, expected, "{name}");
+        assert_eq!(step.down.map(|down| down.to_string()).unwrap_or_default(), says, "{name}");
         assert_eq!(session.state == State::OpenConfirm, expected.is_none(), "{name}");
         if name == "no capability" {
             let agreed = session.negotiated.as_ref().unwrap();

@@ -94,7 +94,7 @@ impl World {
                 self.open[end][end] = true;
                 self.event(end, Event::Connected(local(end as u8 + 1)));
             }
-            Parcel::Refused => self.event(end, Event::Unconnected),
+            Parcel::Refused => self.event(end, Event::Unconnected("refused".to_owned())),
             Parcel::Message(message) if open => self.event(end, Event::Received(side, message)),
             Parcel::Closed if open => {
                 self.open[connection][end] = false;
@@ -320,7 +320,9 @@ fn a_broken_connection_is_back_within_seconds_and_a_quarrel_is_not_repeated_at_o
     world.pass(600 * SECOND, &mut random);
     let tries = world.log[0].iter().filter(|action| **action == Action::Connect).count();
     assert!((10..60).contains(&tries), "{tries} tries in ten minutes");
-    assert!(matches!(world.ends[0].last_down(), Some(Down::Sent(why) | Down::Heard(why)) if why.code == 2));
+    assert!(
+        matches!(world.ends[0].last_down(), Some(Down::Disagreed(why, _) | Down::Heard(why)) if why.code == 2)
+    );
 }
 
 #[test]
@@ -345,7 +347,11 @@ fn a_refused_connection_is_tried_less_and_less_often_and_never_exactly_in_step()
     lonely.handle(Event::Start, now);
     let mut pauses = Vec::new();
     for _ in 0..10 {
-        lonely.handle(Event::Unconnected, now);
+        let why = "network is unreachable".to_owned();
+        assert_eq!(
+            lonely.handle(Event::Unconnected(why.clone()), now),
+            [Action::Down(Down::Unconnected(why))]
+        );
         let next = lonely.deadline().unwrap();
         pauses.push(next.since(now));
         now = next;

@@ -232,7 +232,11 @@ fn a_neighbor_that_does_not_read_holds_up_nobody() {
         })
     };
     let mut round = 0;
-    while speaker.status().neighbors[0].downs == 0 {
+    let seen = loop {
+        let seen = speaker.status().neighbors.remove(0);
+        if seen.downs > 0 {
+            break seen;
+        }
         assert!(round < 60, "what a neighbor is owed has a limit");
         wanted.routes = many(round * 10_000).collect();
         speaker.set(wanted.clone()).unwrap();
@@ -241,10 +245,40 @@ fn a_neighbor_that_does_not_read_holds_up_nobody() {
             heard += ends[1].update().announced.unwrap().1.len();
         }
         round += 1;
-    }
+    };
+    assert_eq!(seen.last_error.unwrap(), "given up here: the neighbor does not read, and 16 MiB wait for it");
     assert!(round > 10, "the limit is far above what a table needs: {round} rounds");
     assert_eq!(speaker.status().neighbors[1].downs, 0);
     drop(ends);
+}
+
+#[test]
+fn a_fault_of_this_end_is_not_called_one_of_the_neighbor() {
+    let mut wanted = config(25, port());
+    // Nobody listens, and an address that this machine does not have.
+    let nowhere = "192.0.2.1".parse().unwrap();
+    wanted.neighbors =
+        vec![neighbor(25, 26, port()), Neighbor { local: Some(nowhere), ..neighbor(25, 27, port()) }];
+    let speaker = start(wanted);
+    let status = wait(&speaker, "two failures", |status| {
+        status.neighbors.len() == 2 && status.neighbors.iter().all(|one| one.last_error.is_some())
+    });
+    let [refused, unbound] = [0, 1].map(|n| status.neighbors[n].last_error.clone().unwrap());
+    assert_eq!(refused, "cannot connect: Connection refused (os error 111)");
+    assert_eq!(unbound, "cannot connect: from 192.0.2.1: Cannot assign requested address (os error 99)");
+}
+
+#[test]
+fn an_as_number_that_is_not_the_expected_one_is_named() {
+    let (listener, there) = listen(29);
+    let mut wanted = config(28, port());
+    wanted.neighbors.push(neighbor(28, 29, there));
+    let speaker = start(wanted);
+    let mut end = End::accept(&listener);
+    end.say(&Message::Open(open(29, 65010)));
+    let seen = wait_one(&speaker, "the fault", |it| it.last_error.is_some());
+    let expected = "ended here: bad peer AS (2/2): the neighbor says AS 65010, expected 65000";
+    assert_eq!(seen.last_error.unwrap(), expected);
 }
 
 #[test]
