@@ -168,8 +168,9 @@ impl Neighbor {
                 self.repeat(now, &mut actions);
             }
             Event::Tick => {
-                self.step(Side::Outgoing, Input::Tick, now, &mut actions);
-                self.step(Side::Incoming, Input::Tick, now, &mut actions);
+                for side in self.spare_first() {
+                    self.step(side, Input::Tick, now, &mut actions);
+                }
                 if self.retry.is_some_and(|at| at <= now) {
                     self.begin(now, &mut actions);
                 }
@@ -189,6 +190,12 @@ impl Neighbor {
         [Side::Outgoing, Side::Incoming]
             .into_iter()
             .find(|side| self.session(*side).state == State::Established)
+    }
+
+    /// Both sides, so that what happens to both ends the session last: the end of a spare connection is no news while there is one.
+    fn spare_first(&self) -> [Side; 2] {
+        let last = self.established().unwrap_or(Side::Incoming);
+        [last.other(), last]
     }
 
     /// Listens, and connects where that is our part.
@@ -218,7 +225,7 @@ impl Neighbor {
     }
 
     fn stop(&mut self, why: &Notification, now: Moment, actions: &mut Vec<Action>) {
-        for side in [Side::Outgoing, Side::Incoming] {
+        for side in self.spare_first() {
             self.step(side, Input::Stop(why.clone()), now, actions);
         }
     }
@@ -327,7 +334,8 @@ impl Neighbor {
         let quarrel = down.is_quarrel();
         let collision =
             matches!(&down, Down::Collision) || matches!(&down, Down::Heard(why) if why.is_collision());
-        if !collision {
+        // The end of a session is told whatever the reason: the other end may keep a connection that we do not have.
+        if before == State::Established || !collision && self.established().is_none() {
             actions.push(Action::Down(down.clone()));
             self.last = Some(down);
         }

@@ -124,7 +124,14 @@ fn no_sequence_of_events_sends_without_a_connection_or_forgets_a_deadline() {
             if !sensible {
                 continue;
             }
+            let before = one.state();
             let actions = one.handle(event.clone(), now);
+            let told = actions.iter().filter(|action| matches!(action, Action::Down(_))).count();
+            match (before, one.state()) {
+                (State::Established, State::Established) => assert_eq!(told, 0, "{trace}: it is up"),
+                (State::Established, _) => assert_eq!(told, 1, "{trace}: it was up"),
+                _ => {}
+            }
             sockets.carry_out(&event, &actions, &trace);
             if random.below(8) == 0 {
                 let adverts = (0..random.below(4)).map(|n| advert(&format!("198.51.100.{n}/32")));
