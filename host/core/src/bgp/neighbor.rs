@@ -29,7 +29,7 @@ pub struct Neighbor {
     /// The next try, or the end of the pause.
     retry: Option<Moment>,
     pauses: Pauses,
-    /// The neighbor chokes on capabilities.
+    /// The neighbor chokes on capabilities: the next `OPEN` has none.
     plain: bool,
     up_since: Option<Moment>,
     adverts: Adverts,
@@ -266,7 +266,7 @@ impl Neighbor {
     /// Feeds one session, and does what spans both.
     fn step(&mut self, side: Side, input: Input, now: Moment, actions: &mut Vec<Action>) {
         let jitter = self.pauses.jitter();
-        let before = self.session(side).state;
+        let Session { state: before, plain, .. } = *self.session(side);
         let session = match side {
             Side::Outgoing => &mut self.outgoing,
             Side::Incoming => &mut self.incoming,
@@ -284,6 +284,7 @@ impl Neighbor {
             actions.push(Action::Close(side));
         }
         if let Some(down) = down {
+            self.meet(plain, &down);
             self.ended(side, before, down, now, actions);
         } else if let Some(loser) = loser {
             self.step(loser, Input::collision(), now, actions);
@@ -319,6 +320,19 @@ impl Neighbor {
         self.send(side, updates, now, actions);
     }
 
+    /// How the neighbor is to be met next, after a connection on which our `OPEN` was `plain` ended for this reason: without
+    /// capabilities once, where that can be, after it said that it does not know them. One such word, which may have been said while it
+    /// was restarted, is no reason to do without them for ever.
+    fn meet(&mut self, plain: bool, down: &Down) {
+        let possible =
+            self.settings.families.contains(&Family::Ipv4) && u16::try_from(self.settings.local_as).is_ok();
+        if plain {
+            self.plain = false;
+        } else if matches!(down, Down::Heard(why) if why.is_unsupported_parameter()) {
+            self.plain = possible;
+        }
+    }
+
     fn ended(&mut self, side: Side, before: State, down: Down, now: Moment, actions: &mut Vec<Action>) {
         if before == State::Established {
             let lasted = self.up_since.take().map(|since| now.since(since));
@@ -327,9 +341,6 @@ impl Neighbor {
             }
             self.outbox.clear();
             self.refresh.clear();
-        }
-        if matches!(&down, Down::Heard(why) if why.is_unsupported_parameter()) {
-            self.plain = true;
         }
         let quarrel = down.is_quarrel();
         let collision =

@@ -118,6 +118,8 @@ pub(super) struct Step {
 pub(super) struct Session {
     pub(super) state: State,
     pub(super) negotiated: Option<Negotiated>,
+    /// Our `OPEN` had no capabilities.
+    pub(super) plain: bool,
     hold: Option<Moment>,
     keepalive: Option<Moment>,
     /// Set while something that was to be sent is not on its way.
@@ -134,7 +136,7 @@ impl Session {
         self.unsent.is_none()
     }
 
-    /// `plain`: our `OPEN` has no capabilities. `jitter`: 0.75 to 1, for the next keepalive.
+    /// `plain`: our next `OPEN` has no capabilities. `jitter`: 0.75 to 1, for the next keepalive.
     pub(super) fn step(
         &mut self,
         input: Input,
@@ -157,11 +159,12 @@ impl Session {
             (State::Connect, Input::Closed) => self.state = State::Active,
             (State::Connect | State::Active, Input::Connected) => {
                 self.state = State::OpenSent;
+                self.plain = plain;
                 self.hold = Some(now.after(OPEN_HOLD));
                 step.send.push(Message::Open(Open::ours(settings, plain)));
             }
             (state, input) if state.is_connected() => {
-                self.connected(input, settings, plain, jitter, now, &mut step);
+                self.connected(input, settings, jitter, now, &mut step);
             }
             // Whatever else comes without a connection, or twice, is late.
             _ => {}
@@ -177,15 +180,7 @@ impl Session {
         self.unsent.get_or_insert(now.after(self.patience()));
     }
 
-    fn connected(
-        &mut self,
-        input: Input,
-        settings: &Settings,
-        plain: bool,
-        jitter: f64,
-        now: Moment,
-        step: &mut Step,
-    ) {
+    fn connected(&mut self, input: Input, settings: &Settings, jitter: f64, now: Moment, step: &mut Step) {
         match input {
             Input::Start | Input::Listen | Input::Connected => {}
             Input::Stop(why) => {
@@ -204,7 +199,7 @@ impl Session {
             Input::Unread if self.state == State::Established => self.alive(now),
             Input::Unread => self.unexpected(step),
             Input::Message(message) => match (self.state, message) {
-                (State::OpenSent, Message::Open(open)) => match negotiate(&open, settings, plain) {
+                (State::OpenSent, Message::Open(open)) => match negotiate(&open, settings, self.plain) {
                     Ok(agreed) => {
                         self.state = State::OpenConfirm;
                         self.keepalive = agreed.keepalive.map(|every| now.after(every.mul_f64(jitter)));

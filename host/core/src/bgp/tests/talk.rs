@@ -340,6 +340,99 @@ fn an_end_that_chokes_on_capabilities_is_met_without_them() {
     assert!(matches!(&second[0], Action::Send(_, Message::Open(open)) if open.capabilities.is_empty()));
 }
 
+/// Whether the next `OPEN` of an end has capabilities, which a neighbor answers so that it is the last one on this connection.
+fn says_what_it_can(end: &mut Neighbor, now: &mut Moment, answer: Event) -> bool {
+    if end.state_of(Side::Outgoing) != State::Connect {
+        *now = end.deadline().unwrap();
+        assert_eq!(end.handle(Event::Tick, *now), [Action::Connect]);
+    }
+    let actions = end.handle(Event::Connected(local(1)), *now);
+    let [Action::Send(_, Message::Open(open))] = &actions[..] else { panic!("{actions:?}") };
+    let says = !open.capabilities.is_empty();
+    end.handle(answer, *now);
+    says
+}
+
+#[test]
+fn one_word_against_capabilities_is_not_for_ever_and_counts_only_where_there_is_another_way() {
+    let chokes = || Event::Received(Side::Outgoing, Message::Notification(Notification::new(2, 4)));
+    let mut now = Moment::from_micros(1);
+    let mut end = Neighbor::new(settings(1), 1);
+    end.handle(Event::Start, now);
+    let mut said = |answer| says_what_it_can(&mut end, &mut now, answer);
+    assert!(said(chokes()));
+    assert!(!said(chokes()), "and that does not help");
+    assert!(said(chokes()));
+    assert!(!said(Event::Closed(Side::Outgoing)), "nor does this");
+    assert!(said(Event::Closed(Side::Outgoing)));
+    assert!(said(Event::Closed(Side::Outgoing)), "only its own word counts");
+
+    // Neither IPv6 nor an AS number of four bytes can be said without capabilities.
+    let v6 = Settings { families: vec![Family::Ipv6], ..settings(1) };
+    for settings in [v6, Settings::new(4_200_000_001, id(1), 4_200_000_001)] {
+        let mut end = Neighbor::new(settings, 1);
+        let mut now = Moment::from_micros(1);
+        end.handle(Event::Start, now);
+        for _ in 0..3 {
+            assert!(says_what_it_can(&mut end, &mut now, chokes()));
+        }
+    }
+}
+
+/// An end with a session over one connection, and another one on which its neighbor says nothing.
+fn with_a_spare(session: Side) -> (Neighbor, Moment) {
+    let now = Moment::from_micros(1_000_000);
+    let mut end = Neighbor::new(settings(1), 1);
+    end.handle(Event::Start, now);
+    end.handle(Event::Connected(local(1)), now);
+    end.handle(Event::Accepted(local(1)), now);
+    end.handle(Event::Received(session, Message::Open(Open::ours(&settings(2), false))), now);
+    end.handle(Event::Received(session, Message::Keepalive), now);
+    assert_eq!((end.state_of(session), end.state_of(session.other())), (State::Established, State::OpenSent));
+    (end, now)
+}
+
+fn downs(actions: &[Action]) -> Vec<&Action> {
+    actions.iter().filter(|action| matches!(action, Action::Down(_))).collect()
+}
+
+#[test]
+fn the_end_of_a_spare_connection_is_no_news_and_that_of_a_session_is_told_once_whatever_the_reason() {
+    for session in [Side::Outgoing, Side::Incoming] {
+        let spare = session.other();
+        let rejected = Message::Notification(Notification::new(6, 5));
+        for event in [Event::Closed(spare), Event::Received(spare, rejected)] {
+            let (mut end, now) = with_a_spare(session);
+            let actions = end.handle(event, now);
+            assert!(downs(&actions).is_empty(), "{session:?}: {actions:?}");
+            assert_eq!((end.state(), end.last_down()), (State::Established, None));
+        }
+        let collision = Notification::cease(Cease::Collision);
+        for event in [
+            Event::Received(session, Message::Notification(collision)),
+            Event::Closed(session),
+            Event::Reset(Notification::cease(Cease::BfdDown)),
+            Event::Stop(Notification::cease(Cease::Shutdown)),
+        ] {
+            let (mut end, now) = with_a_spare(session);
+            let actions = end.handle(event, now);
+            assert_eq!(downs(&actions).len(), 1, "{session:?}: {actions:?}");
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_is_given_up_ends_with_a_word_and_for_a_reason() {
+    let (mut end, now) = with_a_spare(Side::Outgoing);
+    let why = "16 MiB wait".to_owned();
+    let actions = end.handle(Event::GivenUp(Side::Outgoing, why.clone()), now);
+    let word = Message::Notification(Notification::cease(Cease::OutOfResources));
+    let expected =
+        [Action::Send(Side::Outgoing, word), Action::Close(Side::Outgoing), Action::Down(Down::GivenUp(why))];
+    assert_eq!(actions, expected);
+    assert_eq!(end.last_down().unwrap().to_string(), "given up here: 16 MiB wait");
+}
+
 #[test]
 fn a_refused_connection_is_tried_less_and_less_often_and_never_exactly_in_step() {
     let mut lonely = Neighbor::new(settings(1), 9);
