@@ -3,10 +3,11 @@
 //! A neighbor that reads slowly holds up nobody: what it is to be told waits here, and the task that owns the connection goes on.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, Read};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use weir_core::bgp::{Message, Notification};
@@ -15,6 +16,8 @@ use super::bytes::{self, Fault};
 
 /// Read at once.
 const CHUNK: usize = 16 * 1024;
+/// So often at most where the kernel itself is asked: far more than a neighbor sends in any hold time.
+const FETCHES: usize = 16;
 /// What may wait for a neighbor that does not read: many times what a full table needs. Beyond it the connection is given up, long
 /// before the timer of RFC 9687.
 const MOST_UNSENT: usize = 16 * 1024 * 1024;
@@ -166,6 +169,22 @@ impl Connection {
         }
     }
 
+    /// Takes what waits from the kernel itself, to be told by [`Connection::try_next`]. After the process was stopped (SIGSTOP, a frozen
+    /// cgroup, a debugger) the runtime finds timers that are over before it has asked for news of sockets, and takes them for empty.
+    pub(super) fn fetch(&mut self) {
+        let mut chunk = [0; CHUNK];
+        for _ in 0..FETCHES {
+            match (&*SockRef::from(&self.stream)).read(&mut chunk) {
+                Ok(count) if count > 0 => {
+                    self.received.extend_from_slice(chunk.get(..count).unwrap_or_default());
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The end is seen again by who waits for it.
+                _ => return,
+            }
+        }
+    }
+
     /// Sends what is left, says that nothing more will come, and waits a little for the other end to do the same: a socket that is
     /// closed with unread bytes in it answers with a reset, and that may overtake the reason.
     pub(super) async fn farewell(mut self) {
@@ -184,3 +203,6 @@ impl Connection {
 fn is_nothing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
+
+#[cfg(test)]
+mod tests;

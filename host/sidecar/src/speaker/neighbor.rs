@@ -157,6 +157,9 @@ impl Task {
     /// A process that was held up must not take its own absence for the neighbor's: what waits is read first.
     fn let_time_pass(&mut self) {
         for side in [Side::Outgoing, Side::Incoming] {
+            if let Some(connection) = self.connection(side) {
+                connection.fetch();
+            }
             for _ in 0..BACKLOG {
                 let Some(heard) = self.connection(side).as_mut().and_then(Connection::try_next) else {
                     break;
