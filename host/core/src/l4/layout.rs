@@ -71,12 +71,13 @@ impl Layout {
         let nodes = in_join_order(fleet);
         // Two targets of different places may be asked the same, so a name may come up often; a place only once.
         for (service_name, service) in &fleet.services {
+            let asked = Asked::of(fleet, service);
             for address in &service.addresses {
                 let family = AddressFamily::of(*address);
                 let at = SocketAddr::new(*address, service.port);
                 let member = |(name, node): &(&Name, &Node)| {
                     let own = node.address(family)?;
-                    let target = target(fleet, service, at, (name, node.join.unwrap_or_default()), own);
+                    let target = target(fleet, &asked, at, (name, node.join.unwrap_or_default()), own);
                     Some(((*name).clone(), node.weight, SocketAddr::new(own, service.port), target))
                 };
                 let members: Vec<_> = nodes.iter().filter_map(member).collect();
@@ -145,41 +146,25 @@ pub(super) fn in_join_order(fleet: &Fleet) -> Vec<(&Name, &Node)> {
     nodes
 }
 
-fn target(
-    fleet: &Fleet,
-    service: &Service,
-    at: SocketAddr,
-    (node, join): (&Name, u32),
-    own: IpAddr,
-) -> Target {
-    let check = &fleet.l4.check;
-    let path = match check.kind {
-        CheckType::Tcp => None,
-        CheckType::Http => {
-            let path = check.path.as_deref().or(service.healthcheck.path()).unwrap_or("/");
-            Some(path.to_owned())
-        }
-    };
-    let (to, way) = match check.through {
-        Through::Node => (SocketAddr::new(own, at.port()), None),
-        Through::Tunnel => (at, Way::new(own, join)),
-    };
-    let service = match (check.through, &path) {
-        (Through::Node, Some(_)) => named(fleet, service),
-        _ => None,
-    };
-    let mut name = format!("{node} {to}");
-    if let Some(Way { end, .. }) = way {
-        let _ = write!(name, " via {end}");
+/// What every l7 node is asked of a service.
+struct Asked {
+    path: Option<String>,
+    service: Option<Name>,
+}
+
+impl Asked {
+    fn of(fleet: &Fleet, service: &Service) -> Self {
+        let check = &fleet.l4.check;
+        let path = match check.kind {
+            CheckType::Tcp => return Self { path: None, service: None },
+            CheckType::Http => check.path.as_deref().or(service.healthcheck.path()).unwrap_or("/"),
+        };
+        let service = match check.through {
+            Through::Node => named(fleet, service),
+            Through::Tunnel => None,
+        };
+        Self { path: Some(path.to_owned()), service }
     }
-    if let Some(path) = &path {
-        name.push(' ');
-        name.push_str(path);
-    }
-    if let Some(service) = &service {
-        let _ = write!(name, " for {service}");
-    }
-    Target { name: name.into(), node: node.clone(), to, way, path, service }
 }
 
 /// By which name an l7 node is asked for this service at its own address: that of the first one whose answer cannot be another one. Where that
@@ -188,7 +173,28 @@ fn named(fleet: &Fleet, service: &Service) -> Option<Name> {
     let same_answer =
         |other: &Service| other.pool == service.pool && other.healthcheck == service.healthcheck;
     let mut on_port = fleet.services.iter().filter(|(_, other)| other.port == service.port);
-    let is_first = on_port.next().is_none_or(|(_, first)| same_answer(first));
-    let (name, _) = on_port.find(|(_, other)| !is_first && same_answer(other))?;
-    Some(name.clone())
+    if on_port.next().is_none_or(|(_, first)| same_answer(first)) {
+        return None;
+    }
+    on_port.find(|(_, other)| same_answer(other)).map(|(name, _)| name.clone())
+}
+
+fn target(fleet: &Fleet, asked: &Asked, at: SocketAddr, (node, join): (&Name, u32), own: IpAddr) -> Target {
+    let (to, way) = match fleet.l4.check.through {
+        Through::Node => (SocketAddr::new(own, at.port()), None),
+        Through::Tunnel => (at, Way::new(own, join)),
+    };
+    let Asked { path, service } = asked;
+    let mut name = format!("{node} {to}");
+    if let Some(Way { end, .. }) = way {
+        let _ = write!(name, " via {end}");
+    }
+    if let Some(path) = path {
+        name.push(' ');
+        name.push_str(path);
+    }
+    if let Some(service) = service {
+        let _ = write!(name, " for {service}");
+    }
+    Target { name: name.into(), node: node.clone(), to, way, path: path.clone(), service: service.clone() }
 }
