@@ -96,13 +96,13 @@ struct Watched {
     odd: u64,
 }
 
-/// What the thread is told.
+/// What the thread is told, at once: a packet that came between the two would be nobody's.
 #[derive(Debug)]
-pub(super) enum Order {
+pub(super) struct Order {
     /// Receive at these addresses.
-    Listen(Vec<SocketAddr>),
+    pub(super) listen: Vec<SocketAddr>,
     /// Watch these neighbors.
-    Watch(Vec<Peer>),
+    pub(super) watch: Vec<Peer>,
 }
 
 impl Watch {
@@ -126,8 +126,10 @@ impl Watch {
             tokio::select! {
                 biased;
                 order = orders.recv(), if !ends => match order {
-                    Some(Order::Listen(addresses)) => self.listen(&addresses),
-                    Some(Order::Watch(peers)) => self.watch(peers),
+                    Some(Order { listen, watch }) => {
+                        self.listen(&listen);
+                        self.watch(watch);
+                    }
                     None => {
                         ends = true;
                         self.watch(Vec::new());

@@ -128,13 +128,11 @@ impl Director {
         }
         self.guests
             .set(self.neighbors.values().map(|one| (one.neighbor.address, one.guests.clone())).collect());
-        let peers: Vec<bfd::Peer> = config.neighbors.iter().filter_map(bfd::Peer::of).collect();
-        let listen = if peers.is_empty() { Vec::new() } else { config.bfd_listen.clone() };
+        let watch: Vec<bfd::Peer> = config.neighbors.iter().filter_map(bfd::Peer::of).collect();
+        let listen = if watch.is_empty() { Vec::new() } else { config.bfd_listen.clone() };
         self.board.keep_listeners(&[config.listen.as_slice(), &listen].concat());
-        for order in [bfd::Order::Listen(listen), bfd::Order::Watch(peers)] {
-            // BFD's thread lives as long as this one.
-            let _ = self.bfd.send(order);
-        }
+        // BFD's thread lives as long as this one.
+        let _ = self.bfd.send(bfd::Order { listen, watch });
         self.config = Some(config);
         if changed {
             self.announce();

@@ -57,7 +57,8 @@ fn both_connecting_at_once_end_up_with_one_session_that_stays() {
         let (first, second) = (start(one), start(two));
         for speaker in [&first, &second] {
             let up = wait_one(speaker, "up", |it| is_up(it) && it.state_for > Duration::from_millis(100));
-            assert_eq!((up.ups, up.downs), (1, 0), "round {round}");
+            // The ends may come to see it differently, each rightly; then it takes another try, and is counted.
+            assert!(up.ups == up.downs + 1 && up.downs < 3, "round {round}: {up:#?}");
         }
     }
 }
