@@ -291,8 +291,10 @@ fn who_is_no_neighbor_is_turned_away_and_counted() {
     let speaker = start(wanted);
     let to = SocketAddr::new(ip(19), here);
     wait(&speaker, "listening", |status| status.listeners.len() == 1 && status.listeners[0].error.is_none());
-    let mut stranger = End::connect(21, to).unwrap();
-    assert_eq!(stranger.next(), None);
+    // It may be turned away before it knows that it was connected.
+    if let Ok(mut stranger) = End::connect(21, to) {
+        assert_eq!(stranger.next(), None);
+    }
     wait(&speaker, "counted", |status| status.strangers == 1);
     let mut end = End::connect(20, to).unwrap();
     end.greet(&open(20, 65000));
