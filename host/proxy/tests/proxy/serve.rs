@@ -314,6 +314,10 @@ fn a_slow_answer_is_passed_on_as_it_comes() {
     }
 }
 
+/// How a client asks for one.
+const WEBSOCKET: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
 #[test]
 fn a_websocket_passes() {
     let origin = Origin::start(|_| {
@@ -329,9 +333,7 @@ fn a_websocket_passes() {
     });
     let site = Site::of(&[&origin]);
     let mut client = site.client();
-    let asked = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    assert_eq!(client.get_with("/", asked).status, 101);
+    assert_eq!(client.get_with("/", WEBSOCKET).status, 101);
     client.send("abcd");
     let mut bytes = [0; 4];
     client.0.read_exact(&mut bytes).unwrap();
@@ -351,9 +353,7 @@ fn a_websocket_whose_server_dies_is_told_nothing_that_the_server_did_not_say() {
     });
     let site = Site::of(&[&origin]);
     let mut client = site.client();
-    let asked = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    assert_eq!(client.get_with("/", asked).status, 101);
+    assert_eq!(client.get_with("/", WEBSOCKET).status, 101);
     client.send("abcd");
     let mut heard = Vec::new();
     // However it ends.
